@@ -1,0 +1,101 @@
+/*
+ * bins.h - the index of free blocks of fewer than LARGE_MIN granules: one bin for each size, so
+ * that the fit is exact.
+ *
+ * The index lies outside the blocks and is made of hints: a bin is a stack of block addresses, in
+ * chunks of a cache line. An entry is *valid* if the tags say that a free block of the bin's size
+ * starts there, and it is not the heap's run; a block that leaves the heap's free memory by being
+ * merged leaves its entry behind, and the entry is dropped when it comes up. So merging touches no
+ * list and no neighbour's memory, and nothing that a program writes into freed memory can mislead
+ * the allocator. The index can be dropped and built anew from the tags at any time (heap.c does,
+ * when too many entries are stale or memory for entries was refused).
+ *
+ * A bitmap over the sizes, of two levels, says which bins, or sets of quick.h, may hold a block.
+ *
+ * Invariants
+ *   B1  `nonempty` has the bit of every size that a chunk or an open quick set holds.
+ *   B2  bit i of `summary` is set if word i of `nonempty` is not 0.
+ *   B3  every free block below LARGE_MIN that is neither in a quick set nor the heap's run nor an
+ *       untouched end has an entry in the bin of its size, unless `incomplete` is set.
+ * One owner, no locks.
+ */
+#ifndef OSMEM_OSMEM_BINS_H
+#define OSMEM_OSMEM_BINS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "utils/bits.h"
+#include "utils/block_meta.h"
+
+/* Sizes below this many granules (32 KiB) have a bin each; larger blocks are in large.h's tree. */
+#define LARGE_MIN 2048
+
+#define CHUNK_ENTRIES 12
+
+/* Entries are address / 16 modulo 2^32; `zone`, the same for all in a chunk, is the rest of it. */
+struct bin_chunk {
+    struct bin_chunk *below;
+    uint32_t zone;
+    uint32_t count;
+    uint32_t entries[CHUNK_ENTRIES];
+};
+static_assert(sizeof(struct bin_chunk) == 64, "a chunk is a cache line");
+
+struct bins {
+    uint64_t summary;
+    uint64_t nonempty[LARGE_MIN / 64];
+    struct bin_chunk *spare; /* chunks not in use */
+    char *unused;            /* memory for chunks [unused, unused_end) not cut yet */
+    char *unused_end;
+    size_t entries;  /* in all bins, valid or not */
+    size_t stale;    /* about how many of them are not valid */
+    bool incomplete; /* a push was refused for want of memory: some free block has no entry */
+    struct bin_chunk *top[LARGE_MIN];
+};
+static_assert(LARGE_MIN / 64 <= 64, "one word sums up the bitmap");
+
+static inline void bins_note(struct bins *bins, size_t granules) {
+    bins->nonempty[granules / 64] |= bit_at((unsigned)granules);
+    bins->summary |= bit_at((unsigned)(granules / 64));
+}
+
+static inline bool bins_noted(const struct bins *bins, size_t granules) {
+    return bins->nonempty[granules / 64] & bit_at((unsigned)granules);
+}
+
+/* Neither the bin nor the quick set of this size holds a block. */
+static inline void bins_clear(struct bins *bins, size_t granules) {
+    bins->nonempty[granules / 64] &= ~bit_at((unsigned)granules);
+    if (bins->nonempty[granules / 64] == 0)
+        bins->summary &= ~bit_at((unsigned)(granules / 64));
+}
+
+/* The smallest noted size >= granules; 0 if there is none. `granules` < LARGE_MIN. */
+static inline size_t bins_next(const struct bins *bins, size_t granules) {
+    size_t word = granules / 64;
+    uint64_t sizes = bins->nonempty[word] & ~(bit_at((unsigned)granules) - 1);
+    if (sizes == 0) {
+        uint64_t words = bins->summary & ~((bit_at((unsigned)word) << 1) - 1);
+        if (word == 63 || words == 0)
+            return 0;
+        word = bit_lowest(words);
+        sizes = bins->nonempty[word];
+    }
+    return word * 64 + bit_lowest(sizes);
+}
+
+/* Gives the bins memory to cut chunks from; what is left of the last is dropped. */
+void bins_give_memory(struct bins *bins, void *memory, size_t size);
+
+/* Enters a free block of `granules`. Out of memory for entries: sets `incomplete`. O(1). */
+void bins_push(struct bins *bins, void *block, size_t granules);
+
+/* Takes the newest entry out of a bin, valid or not; NULL if it is empty. O(1). */
+void *bins_pop(struct bins *bins, size_t granules);
+
+/* Drops every entry; the bitmap keeps no bit. O(chunks). */
+void bins_reset(struct bins *bins);
+
+#endif

@@ -1,0 +1,236 @@
+#include "osmem/check.h"
+
+#include <string.h>
+
+#include "osmem/system.h"
+#include "osmem/tags.h"
+
+static const char *const texts[INVARIANT_COUNT] = {
+    [INVARIANT_T1] = "T1: a block's start or end is not where its neighbours say",
+    [INVARIANT_T2] = "T2: a length inside a block is wrong",
+    [INVARIANT_T3] = "T3: a free bit without a start",
+    [INVARIANT_R1] = "R1: a region's owner is another heap",
+    [INVARIANT_R2] = "R2: top or committed is out of order",
+    [INVARIANT_R3] = "R3: the untouched end is not one free block",
+    [INVARIANT_Q1] = "Q1: a quick set's fill is out of range",
+    [INVARIANT_Q2] = "Q2: a quick slot holds what is no free block of its size, or one twice",
+    [INVARIANT_B1] = "B1: a size that exists is not in the bitmap",
+    [INVARIANT_B2] = "B2: the bitmap's summary is wrong",
+    [INVARIANT_B3] = "B3: a free block is not in the index",
+    [INVARIANT_L1] = "L1: the tree holds what is no large free block, or lacks one",
+    [INVARIANT_L2] = "L2: the tree is out of order",
+    [INVARIANT_H1] = "H1: two free neighbours, none of which waits for merging",
+    [INVARIANT_H2] = "H2: the run is no free block of its size, or in the index too",
+    [INVARIANT_M1] = "M1: an entry of the registry is no mapping",
+    [INVARIANT_M2] = "M2: the registry's table is broken",
+    [INVARIANT_S1] = "S1: kept extents are out of order or touch",
+    [INVARIANT_S2] = "S2: the sum of the kept extents is wrong or above the budget",
+};
+
+const char *check_text(enum invariant invariant) { return texts[invariant]; }
+
+/* ---- tags -------------------------------------------------------------------------------------
+ */
+
+static enum invariant check_block(struct region *region, size_t granule, size_t end) {
+    if (tags_size(region->lines, granule) != end - granule)
+        return INVARIANT_T1;
+    if (granule != REGION_FIRST && !tags_is_start(region->lines, tags_left(region->lines, granule)))
+        return INVARIANT_T1;
+    size_t first = granule / 64 + 1, last = end / 64;
+    if (first < last && (region->lines[first].free != end - granule ||
+                         region->lines[last - 1].free != end - granule))
+        return INVARIANT_T2;
+    return 0;
+}
+
+enum invariant check_region(struct region *region) {
+    size_t top = region->top;
+    if (top < REGION_FIRST || top > load_relaxed(&region->committed) ||
+        load_relaxed(&region->committed) > REGION_GRANULES)
+        return INVARIANT_R2;
+    for (size_t line = 0; line < REGION_FIRST_LINE; line++) {
+        if (region->lines[line].starts != 0 || region->lines[line].free != 0)
+            return INVARIANT_T1;
+    }
+    for (size_t line = REGION_FIRST_LINE; line <= top / 64; line++) {
+        uint64_t starts = region->lines[line].starts;
+        if (starts != 0 && (region->lines[line].free & ~starts) != 0)
+            return INVARIANT_T3;
+    }
+    if (!tags_is_free(region->lines, top) ||
+        tags_next_start(region->lines, top + 1) <= REGION_GRANULES)
+        return INVARIANT_R3;
+    size_t granule = REGION_FIRST;
+    if (!tags_is_start(region->lines, granule))
+        return INVARIANT_T1;
+    while (granule < top) {
+        size_t end = tags_next_start(region->lines, granule + 1);
+        enum invariant broken = check_block(region, granule, end);
+        if (broken != 0)
+            return broken;
+        granule = end;
+    }
+    return granule == top ? 0 : INVARIANT_R3;
+}
+
+/* ---- index ------------------------------------------------------------------------------------
+ */
+
+/* For each granule of a region: whether the index knows a free block there, and by which part. */
+struct marks {
+    uint64_t indexed[REGION_GRANULES / 64];
+    uint64_t quick[REGION_GRANULES / 64];
+};
+
+struct index_check {
+    struct heap *heap;
+    struct marks *marks; /* one for each region */
+    size_t count;
+};
+
+static struct region *own_region(const struct index_check *check, const void *block) {
+    return region_owner(block) == check->heap ? region_of(block) : NULL;
+}
+
+/* Marks the free block of `granules` at `block`; false if there is none, or it is marked. */
+static bool mark(struct index_check *check, const void *block, bool is_quick) {
+    struct region *region = own_region(check, block);
+    size_t granule = region_granule(block);
+    if (region == NULL || !tags_is_free(region->lines, granule) || granule == region->top)
+        return false;
+    struct marks *marks = &check->marks[region->ordinal];
+    if (marks->indexed[granule / 64] & bit_at((unsigned)granule))
+        return false;
+    marks->indexed[granule / 64] |= bit_at((unsigned)granule);
+    if (is_quick)
+        marks->quick[granule / 64] |= bit_at((unsigned)granule);
+    return true;
+}
+
+static enum invariant check_quick(struct index_check *check) {
+    struct heap *heap = check->heap;
+    for (size_t index = 1; index < QUICK_SETS; index++) {
+        const struct quick *quick = &heap->quick[index];
+        if (quick->fill > QUICK_SLOTS + 1)
+            return INVARIANT_Q1;
+        bool open = heap->quick_open[index / 64] & bit_at((unsigned)index);
+        if (open != (quick->fill != 0))
+            return INVARIANT_Q1;
+        if (index <= QUICK_MAX && open && !bins_noted(&heap->bins, index))
+            return INVARIANT_B1;
+        for (size_t i = 0; i < quick_count(quick); i++) {
+            const void *block = quick->slot[i];
+            if (!mark(check, block, true))
+                return INVARIANT_Q2;
+            size_t granules = tags_size(region_of(block)->lines, region_granule(block));
+            if (granules >= LARGE_MIN || quick_index(granules) != index)
+                return INVARIANT_Q2;
+            if (!bins_noted(&heap->bins, granules))
+                return INVARIANT_B1;
+        }
+    }
+    return 0;
+}
+
+/* Entries may be stale, and a valid one may be there twice, or for a block in a quick set. */
+static enum invariant check_bins(struct index_check *check) {
+    const struct bins *bins = &check->heap->bins;
+    for (size_t word = 0; word < LARGE_MIN / 64; word++) {
+        if (bins->nonempty[word] != 0 && !(bins->summary & bit_at((unsigned)word)))
+            return INVARIANT_B2;
+    }
+    for (size_t granules = 1; granules < LARGE_MIN; granules++) {
+        if (bins->top[granules] != NULL && !bins_noted(bins, granules))
+            return INVARIANT_B1;
+        for (const struct bin_chunk *chunk = bins->top[granules]; chunk; chunk = chunk->below) {
+            for (uint32_t i = 0; i < chunk->count; i++) {
+                uintptr_t block = (uintptr_t)chunk->zone << (32 + GRANULE_SHIFT) |
+                                  (uintptr_t)chunk->entries[i] << GRANULE_SHIFT;
+                struct region *region = own_region(check, (void *)block);
+                if (region != NULL && tags_is_free(region->lines, region_granule((void *)block)) &&
+                    tags_size(region->lines, region_granule((void *)block)) == granules)
+                    mark(check, (void *)block, false);
+            }
+        }
+    }
+    return 0;
+}
+
+static bool is_before(const void *a, const void *b) {
+    size_t a_size = tags_size(region_of(a)->lines, region_granule(a));
+    size_t b_size = tags_size(region_of(b)->lines, region_granule(b));
+    return a_size != b_size ? a_size < b_size : a < b;
+}
+
+/* Visits the tree in order by rotating nothing: parents are found again from the root. */
+static enum invariant check_tree(struct index_check *check, void *node, void *low, void *high) {
+    if (node == NULL)
+        return 0;
+    if (!mark(check, node, false) ||
+        tags_size(region_of(node)->lines, region_granule(node)) < LARGE_MIN)
+        return INVARIANT_L1;
+    void *left = large_left(node), *right = large_right(node);
+    if ((low != NULL && !is_before(low, node)) || (high != NULL && !is_before(node, high)) ||
+        (left != NULL && large_ranks_above(left, node)) ||
+        (right != NULL && large_ranks_above(right, node)))
+        return INVARIANT_L2;
+    enum invariant broken = check_tree(check, left, low, node);
+    return broken != 0 ? broken : check_tree(check, right, node, high);
+}
+
+/* Every free block is marked, and of two neighbours one waits in a quick set. */
+static enum invariant check_marks(struct index_check *check, struct region *region) {
+    struct marks *marks = &check->marks[region->ordinal];
+    bool waiting = false, left_is_free = false;
+    for (size_t granule = REGION_FIRST; granule < region->top;) {
+        uint64_t bit = bit_at((unsigned)granule);
+        size_t granules = tags_size(region->lines, granule);
+        bool is_free = tags_is_free(region->lines, granule);
+        bool is_quick = marks->quick[granule / 64] & bit;
+        if (is_free && !(marks->indexed[granule / 64] & bit) && !check->heap->bins.incomplete)
+            return granules < LARGE_MIN ? INVARIANT_B3 : INVARIANT_L1;
+        if (is_free && left_is_free && !is_quick && !waiting)
+            return INVARIANT_H1;
+        left_is_free = is_free;
+        waiting = is_quick;
+        granule += granules;
+    }
+    bool top_is_free = region == check->heap->current;
+    return top_is_free && left_is_free && !waiting ? INVARIANT_H1 : 0;
+}
+
+static enum invariant check_index(struct index_check *check) {
+    enum invariant broken = check_quick(check);
+    void *run = check->heap->run;
+    if (broken == 0 && run != NULL &&
+        (!mark(check, run, false) ||
+         tags_size(region_of(run)->lines, region_granule(run)) != check->heap->run_granules))
+        broken = INVARIANT_H2;
+    if (broken == 0)
+        broken = check_bins(check);
+    if (broken == 0)
+        broken = check_tree(check, (void *)check->heap->large.root, NULL, NULL);
+    for (struct region *region = check->heap->regions; region != NULL && broken == 0;
+         region = region->next)
+        broken = check_marks(check, region);
+    return broken;
+}
+
+enum invariant check_heap(struct heap *heap) {
+    struct index_check check = {.heap = heap};
+    for (struct region *region = heap->regions; region != NULL; region = region->next) {
+        if (region_owner(region) != heap)
+            return INVARIANT_R1;
+        enum invariant broken = check_region(region);
+        if (broken != 0)
+            return broken;
+        region->ordinal = (uint32_t)check.count++;
+    }
+    size_t size = align_up(check.count * sizeof *check.marks, system_page());
+    if (size == 0 || (check.marks = system_map(size)) == NULL)
+        return 0;
+    enum invariant broken = check_index(&check);
+    system_unmap(check.marks, size);
+    return broken;
+}

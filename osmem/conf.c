@@ -1,0 +1,69 @@
+/* mremap, environ */
+#define _GNU_SOURCE
+#include "osmem/conf.h"
+
+#include <stddef.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <unistd.h>
+
+#include "utils/bits.h"
+#include "utils/die.h"
+
+#define VARIABLE "OSMEM_CONF="
+
+struct conf conf = {.mapped_cache = true};
+
+/* The table of options; all are switches. */
+static const struct {
+    const char *key;
+    bool *value;
+} options[] = {
+    {"mapped_cache", &conf.mapped_cache},
+    {"requested", &conf.requested},
+    {"stats_print", &conf.stats_print},
+};
+
+static bool is_word(const char *text, size_t length, const char *word) {
+    return strlen(word) == length && memcmp(text, word, length) == 0;
+}
+
+static bool set_option(const char *key, size_t key_length, const char *value, size_t length) {
+    bool on = is_word(value, length, "on");
+    if (!on && !is_word(value, length, "off"))
+        return false;
+    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
+        if (is_word(key, key_length, options[i].key)) {
+            *options[i].value = on;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void parse(const char *text) {
+    const char *start = text;
+    while (*text != '\0') {
+        size_t length = strcspn(text, ","), key_length = strcspn(text, ":,");
+        if (length > 0 &&
+            (key_length == length ||
+             !set_option(text, key_length, text + key_length + 1, length - key_length - 1)))
+            die_warn("OSMEM_CONF: unknown option at character", (uintptr_t)(text - start));
+        text += length + (text[length] == ',');
+    }
+}
+
+void conf_read(void) {
+    static bool done;
+    /* The dynamic linker allocates before the C library knows the environment. */
+    if (load_relaxed(&done) || environ == NULL)
+        return;
+    store_relaxed(&done, true);
+    if (getauxval(AT_SECURE) != 0)
+        return;
+    for (char **variable = environ; *variable != NULL; variable++) {
+        if (strncmp(*variable, VARIABLE, sizeof VARIABLE - 1) == 0)
+            parse(*variable + sizeof VARIABLE - 1);
+    }
+    conf.requested |= conf.stats_print;
+}

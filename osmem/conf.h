@@ -1,0 +1,22 @@
+/*
+ * conf.h - the options of OSMEM_CONF="key:value,…", read once from the environment.
+ *
+ * An unknown key, or a value that the key does not take, is warned of once and ignored; the whole
+ * variable is ignored in a set-user-ID program. Written before the second thread can exist.
+ */
+#ifndef OSMEM_OSMEM_CONF_H
+#define OSMEM_OSMEM_CONF_H
+
+#include <stdbool.h>
+
+struct conf {
+    bool mapped_cache; /* keep freed mappings for lengths that come again */
+    bool requested;    /* count what was asked for exactly; no quick sets then, so slower */
+    bool stats_print;  /* the drop-in prints the statistics at exit; implies `requested` */
+};
+extern struct conf conf;
+
+/* Reads the options if the environment is there and they were not read yet. */
+void conf_read(void);
+
+#endif

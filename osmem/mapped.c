@@ -1,0 +1,255 @@
+#include "osmem/mapped.h"
+
+#include "osmem/conf.h"
+#include "osmem/invariants.h"
+#include "osmem/spare.h"
+#include "utils/align.h"
+#include "utils/bits.h"
+
+#define REGISTRY_FIRST 64
+
+struct system_lock mapped_lock;
+
+/* All of the following is read and written under mapped_lock. */
+struct entry {
+    uintptr_t address; /* 0: none */
+    size_t length;     /* of the mapping */
+    size_t requested;  /* what was asked for */
+};
+
+static struct entry registry_first[REGISTRY_FIRST];
+static struct {
+    struct entry *slots;
+    size_t capacity; /* a power of two */
+    size_t count;
+} registry = {registry_first, REGISTRY_FIRST, 0};
+
+/* ---- the registry --------------------------------------------------------------------------- */
+
+static size_t slot_of(uintptr_t address) {
+    return (size_t)((address >> 12) * 0x9e3779b97f4a7c15u >> 20) & (registry.capacity - 1);
+}
+
+static size_t slot_after(size_t slot) { return (slot + 1) & (registry.capacity - 1); }
+
+/* The entry for `address`, or the free slot where it would go. */
+static struct entry *registry_find(uintptr_t address) {
+    size_t slot = slot_of(address);
+    while (registry.slots[slot].address != address && registry.slots[slot].address != 0)
+        slot = slot_after(slot);
+    return &registry.slots[slot];
+}
+
+static bool registry_grow(void) {
+    struct entry *old = registry.slots;
+    size_t old_capacity = registry.capacity;
+    struct entry *slots = system_map(align_up(2 * old_capacity * sizeof *old, system_page()));
+    if (slots == NULL)
+        return false;
+    registry.slots = slots;
+    registry.capacity = 2 * old_capacity;
+    for (size_t i = 0; i < old_capacity; i++) {
+        if (old[i].address != 0)
+            *registry_find(old[i].address) = old[i];
+    }
+    if (old != registry_first)
+        system_unmap(old, align_up(old_capacity * sizeof *old, system_page()));
+    return true;
+}
+
+static bool registry_insert(struct entry entry) {
+    if (2 * (registry.count + 1) > registry.capacity && !registry_grow())
+        return false;
+    *registry_find(entry.address) = entry;
+    registry.count++;
+    return true;
+}
+
+/* Empties a slot and moves up the entries that could no longer be reached over it. */
+static void registry_remove(struct entry *entry) {
+    size_t hole = (size_t)(entry - registry.slots);
+    for (size_t slot = slot_after(hole); registry.slots[slot].address != 0;
+         slot = slot_after(slot)) {
+        size_t home = slot_of(registry.slots[slot].address);
+        size_t mask = registry.capacity - 1;
+        if (((slot - home) & mask) >= ((slot - hole) & mask)) {
+            registry.slots[hole] = registry.slots[slot];
+            hole = slot;
+        }
+    }
+    registry.slots[hole].address = 0;
+    registry.count--;
+}
+
+/* Takes the entry for `address` out; length 0 if there is none. */
+static size_t registry_take(uintptr_t address) {
+    struct entry *entry = registry_find(address);
+    if (entry->address == 0)
+        return 0;
+    size_t length = entry->length;
+    registry_remove(entry);
+    return length;
+}
+
+/* ---- blocks -----------------------------------------------------------------------------------
+ */
+
+/* Address space that the kernel does not take back still loses its memory. */
+static void unmap_all(const struct mapping *mappings, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        void *ptr = (void *)mappings[i].address;
+        if (!system_unmap(ptr, mappings[i].length))
+            system_purge(ptr, mappings[i].length);
+    }
+}
+
+bool mapped_drop_cache(void) {
+    struct mapping unmap[SPARE_EXTENTS];
+    system_lock(&mapped_lock);
+    size_t count = spare_drop(unmap);
+    system_unlock(&mapped_lock);
+    unmap_all(unmap, count);
+    return count > 0;
+}
+
+/* A mapping kept earlier, brought to `length`; none if there is none or the kernel refuses. */
+static struct mapping reuse(size_t length) {
+    system_lock(&mapped_lock);
+    struct mapping mapping = spare_take(length);
+    system_unlock(&mapped_lock);
+    if (mapping.address == 0 || mapping.length == length)
+        return mapping;
+    void *moved = system_remap((void *)mapping.address, mapping.length, length, true);
+    if (moved == NULL)
+        unmap_all(&mapping, 1);
+    return (struct mapping){(uintptr_t)moved, length};
+}
+
+void *mapped_allocate(size_t size, size_t alignment, bool *zeroed) {
+    size_t page = system_page(), length = align_up(size, page);
+    struct mapping mapping = {0, 0};
+    if (length == 0)
+        return NULL;
+    conf_read();
+    if (alignment <= page && conf.mapped_cache)
+        mapping = reuse(length);
+    *zeroed = mapping.address == 0;
+    if (*zeroed) {
+        void *ptr = alignment <= page ? system_map(length) : system_map_aligned(length, alignment);
+        if (ptr == NULL)
+            return NULL;
+        mapping = (struct mapping){(uintptr_t)ptr, length};
+    }
+    system_lock(&mapped_lock);
+    bool entered = registry_insert((struct entry){mapping.address, mapping.length, size});
+    system_unlock(&mapped_lock);
+    if (!entered) {
+        unmap_all(&mapping, 1);
+        return NULL;
+    }
+    return (void *)mapping.address;
+}
+
+size_t mapped_size(const void *ptr) {
+    system_lock(&mapped_lock);
+    const struct entry *entry = registry_find((uintptr_t)ptr);
+    size_t length = entry->address != 0 ? entry->length : 0;
+    system_unlock(&mapped_lock);
+    return length;
+}
+
+bool mapped_contains(const void *ptr) {
+    bool contains = false;
+    system_lock(&mapped_lock);
+    for (size_t i = 0; i < registry.capacity; i++) {
+        struct entry entry = registry.slots[i];
+        contains |= entry.address != 0 && (uintptr_t)ptr - entry.address < entry.length;
+    }
+    system_unlock(&mapped_lock);
+    return contains;
+}
+
+bool mapped_free(void *ptr) {
+    struct mapping unmap[SPARE_EXTENTS + 1];
+    size_t count = 0;
+    system_lock(&mapped_lock);
+    size_t length = registry_take((uintptr_t)ptr);
+    if (length != 0)
+        count = spare_keep((struct mapping){(uintptr_t)ptr, length}, unmap);
+    system_unlock(&mapped_lock);
+    unmap_all(unmap, count);
+    return length != 0;
+}
+
+/*
+ * Under the lock although the kernel is called: the address that the block leaves may be mapped by
+ * another thread at once, and whoever looks at the registry must find the block there or here.
+ */
+void *mapped_resize(void *ptr, size_t size) {
+    size_t length = align_up(size, system_page());
+    if (length == 0)
+        return NULL;
+    system_lock(&mapped_lock);
+    struct entry *entry = registry_find((uintptr_t)ptr);
+    void *moved = length == entry->length ? ptr : system_remap(ptr, entry->length, length, true);
+    if (moved != NULL) {
+        registry_remove(entry);
+        *registry_find((uintptr_t)moved) = (struct entry){(uintptr_t)moved, length, size};
+        registry.count++;
+    }
+    system_unlock(&mapped_lock);
+    return moved;
+}
+
+bool mapped_fits(const void *ptr, size_t size) {
+    system_lock(&mapped_lock);
+    const struct entry *entry = registry_find((uintptr_t)ptr);
+    bool fits = entry->length == align_up(size, system_page()) || entry->requested == size;
+    system_unlock(&mapped_lock);
+    return fits;
+}
+
+void mapped_note_requested(void *ptr, size_t size) {
+    system_lock(&mapped_lock);
+    registry_find((uintptr_t)ptr)->requested = size;
+    system_unlock(&mapped_lock);
+}
+
+int mapped_each(int (*visit)(const struct mapped_block *block, void *context), void *context) {
+    int result = 0;
+    system_lock(&mapped_lock);
+    for (size_t i = 0; i < registry.capacity && result == 0; i++) {
+        const struct entry *entry = &registry.slots[i];
+        if (entry->address != 0)
+            result = visit(&(struct mapped_block){(void *)entry->address, entry->length,
+                                                  entry->requested, true},
+                           context);
+    }
+    struct mapping extent;
+    for (size_t i = 0; result == 0 && (extent = spare_extent(i)).length != 0; i++)
+        result =
+            visit(&(struct mapped_block){(void *)extent.address, extent.length, 0, false}, context);
+    system_unlock(&mapped_lock);
+    return result;
+}
+
+enum invariant mapped_check(void) {
+    size_t count = 0, page = system_page();
+    system_lock(&mapped_lock);
+    enum invariant broken = spare_check();
+    for (size_t i = 0; i < registry.capacity; i++) {
+        struct entry entry = registry.slots[i];
+        if (entry.address == 0)
+            continue;
+        count++;
+        if (!is_aligned(entry.address, page) || !is_aligned(entry.length, page) ||
+            entry.length == 0)
+            broken = INVARIANT_M1;
+        if (registry_find(entry.address) != &registry.slots[i])
+            broken = INVARIANT_M2;
+    }
+    if (count != registry.count || 2 * registry.count > registry.capacity)
+        broken = INVARIANT_M2;
+    system_unlock(&mapped_lock);
+    return broken;
+}

@@ -1,0 +1,67 @@
+/*
+ * mapped.h - blocks of MMAP_THRESHOLD bytes and more, mapped one by one, and their registry.
+ *
+ * A mapped block is nothing but its pages: its length stands in the registry, a hash table from the
+ * address, so that a pointer is known for a live mapping, or not, without being read. A freed
+ * mapping is unmapped at once, or kept where sizes like its come again (spare.h; never with
+ * OSMEM_CONF=mapped_cache:off).
+ *
+ * Invariants
+ *   M1  every live mapped block is in the registry, with its length in whole pages, once.
+ *   M2  entries can be reached from the slot of their hash over slots in use (linear probing;
+ *       Knuth, TAOCP 3, 6.4, algorithm R for deletion), and at most half the slots are in use.
+ * One lock, not held over system calls but to grow the table and to resize a block.
+ */
+#ifndef OSMEM_OSMEM_MAPPED_H
+#define OSMEM_OSMEM_MAPPED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "osmem/invariants.h"
+#include "osmem/system.h"
+
+extern struct system_lock mapped_lock;
+
+/*
+ * Maps a block of at least `size` bytes at `alignment`; NULL: refused. *zeroed tells whether it
+ * reads as zero.
+ */
+void *mapped_allocate(size_t size, size_t alignment, bool *zeroed);
+
+/* Bytes of the live mapped block that starts at `ptr`; 0 if none does. */
+size_t mapped_size(const void *ptr);
+
+/* Whether `ptr` lies inside a live mapped block. O(mapped blocks): for messages. */
+bool mapped_contains(const void *ptr);
+
+/* Frees the block at `ptr`; false if no live one starts there. */
+bool mapped_free(void *ptr);
+
+/* Resizes the block at `ptr`, which may move; NULL: refused, it is as it was. */
+void *mapped_resize(void *ptr, size_t size);
+
+/* Whether the live block at `ptr` can have been allocated or last resized for `size` bytes. */
+bool mapped_fits(const void *ptr, size_t size);
+
+/* The live block at `ptr` was resized to `size` bytes without becoming shorter. */
+void mapped_note_requested(void *ptr, size_t size);
+
+/* Unmaps what is kept; true if anything was. */
+bool mapped_drop_cache(void);
+
+struct mapped_block {
+    void *address;
+    size_t size;      /* whole pages */
+    size_t requested; /* what was asked for; 0 for a kept extent */
+    bool live;
+};
+
+/* Visits every live block, then every extent kept for later, under the lock; non-zero ends it. */
+int mapped_each(int (*visit)(const struct mapped_block *block, void *context), void *context);
+
+/* 0, or the number of the first invariant found broken. */
+enum invariant mapped_check(void);
+
+#endif

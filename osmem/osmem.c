@@ -1,0 +1,388 @@
+#include "utils/osmem.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "osmem/check.h"
+#include "osmem/conf.h"
+#include "osmem/heap.h"
+#include "osmem/mapped.h"
+#include "osmem/tags.h"
+#include "osmem/thread.h"
+#include "utils/align.h"
+#include "utils/bits.h"
+#include "utils/die.h"
+
+#define SLOW __attribute__((noinline, cold))
+
+/* In builds that check after every operation. */
+static void paranoid(void) {
+    if (!OSMEM_PARANOID || thread_heap == &thread_no_heap)
+        return;
+    enum invariant broken = check_heap(thread_heap);
+    if (broken != 0)
+        die_internal(check_text(broken));
+}
+
+/* ---- misuse -------------------------------------------------------------------------------------
+ */
+
+/* What is wrong with `ptr`, in a region of ours, where no live block starts. */
+static const char *heap_fact(const void *ptr) {
+    struct region *region = region_of(ptr);
+    size_t granule = region_granule(ptr);
+    if (granule < REGION_FIRST)
+        return "lies in the allocator's own memory";
+    size_t line = granule / LINE_GRANULES;
+    uint64_t starts = region->lines[line].starts & ((bit_at((unsigned)granule) << 1) - 1);
+    while (starts == 0)
+        starts = region->lines[--line].starts;
+    size_t start = line * LINE_GRANULES + bit_highest(starts);
+    bool is_start = region_block(region, start) == ptr;
+    if (tags_is_free(region->lines, start))
+        return is_start ? "is already free" : "lies inside a free block";
+    if (!is_start)
+        return "lies inside a live block";
+    return thread_freed_remotely(ptr) ? "is already free" : "is of another size";
+}
+
+_Noreturn static SLOW void die_misused(const char *function, const void *ptr) {
+    if (region_owner(ptr) != NULL)
+        die_block(function, ptr, heap_fact(ptr));
+    die_block(function, ptr,
+              mapped_contains(ptr) ? "lies inside a mapped block" : "was not allocated here");
+}
+
+/* Granules of the live heap block at `ptr`, which lies in a region of ours. */
+static size_t heap_block_size(const char *function, const void *ptr) {
+    struct region *region = region_of(ptr);
+    if (!is_aligned((uintptr_t)ptr, GRANULE_BYTES) ||
+        !tags_is_used(region->lines, region_granule(ptr)) || thread_freed_remotely(ptr))
+        die_misused(function, ptr);
+    return tags_size(region->lines, region_granule(ptr));
+}
+
+/* ---- allocation --------------------------------------------------------------------------------
+ */
+
+/* `size` > 0. A kind of memory that the kernel refuses is made up for by the other. */
+static SLOW void *allocate(size_t size, size_t alignment, bool *zeroed) {
+    void *block = NULL;
+    *zeroed = false;
+    if (size <= PTRDIFF_MAX && alignment <= PTRDIFF_MAX) {
+        size_t granules = granules_for(size);
+        bool is_small = size < MMAP_THRESHOLD && alignment <= MMAP_THRESHOLD / 2;
+        if (!is_small)
+            block = mapped_allocate(size, alignment, zeroed);
+        if (block == NULL && granules <= REGION_CAPACITY && alignment <= REGION_BYTES / 2) {
+            block = thread_allocate(granules, alignment);
+            *zeroed = block != NULL && thread_heap->zeroed;
+            if (block != NULL && conf.requested)
+                region_note_requested(block, granules, size);
+        }
+        if (block == NULL && is_small)
+            block = mapped_allocate(size, alignment, zeroed);
+    }
+    if (block == NULL)
+        errno = ENOMEM;
+    paranoid();
+    return block;
+}
+
+/* From the thread's heap without growing it, else by the long way. */
+static __attribute__((noinline)) void *malloc_slow(size_t size) {
+    struct heap *heap = thread_heap;
+    bool zeroed;
+    if (likely(size - 1 < MMAP_THRESHOLD - 1 && heap != &thread_no_heap) &&
+        load_relaxed(&heap->remote) == NULL) {
+        size_t granules = granules_for(size);
+        void *block = heap_allocate(heap, granules);
+        if (likely(block != NULL)) {
+            if (unlikely(conf.requested))
+                region_note_requested(block, granules, size);
+            paranoid();
+            return block;
+        }
+    }
+    return size == 0 ? NULL : allocate(size, GRANULE_BYTES, &zeroed);
+}
+
+/*
+ * The newest block in the quick set of just this size; NULL where there is none. The set's fill is
+ * 0 while the thread has no heap.
+ */
+static inline void *quick_pop(size_t granules) {
+    struct quick *quick = &thread_heap->quick[granules];
+    uint64_t fill = quick->fill;
+    if (unlikely(!quick_has_block(fill)))
+        return NULL;
+    void *block = quick->slot[fill - 2];
+    quick->fill = fill - 1;
+    tags_set_used(region_of(block)->lines, region_granule(block));
+    return block;
+}
+
+void *os_malloc(size_t size) {
+    size_t granules = granules_for(size);
+    if (likely(granules - 1 < QUICK_MAX)) {
+        void *block = quick_pop(granules);
+        if (likely(block != NULL)) {
+            paranoid();
+            return block;
+        }
+    }
+    return malloc_slow(size);
+}
+
+void *os_calloc(size_t count, size_t size) {
+    size_t total;
+    if (unlikely(__builtin_mul_overflow(count, size, &total))) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    size_t granules = granules_for(total);
+    bool zeroed = false;
+    void *block = granules - 1 < QUICK_MAX ? quick_pop(granules) : NULL;
+    if (block == NULL) {
+        if (total == 0 || (block = allocate(total, GRANULE_BYTES, &zeroed)) == NULL)
+            return NULL;
+    }
+    return zeroed ? block : memset(block, 0, total);
+}
+
+/* ---- freeing -----------------------------------------------------------------------------------
+ */
+
+static void release(const char *function, void *ptr) {
+    struct heap *owner = region_owner(ptr);
+    if (owner == NULL) {
+        if (!mapped_free(ptr))
+            die_misused(function, ptr);
+        return;
+    }
+    size_t granules = heap_block_size(function, ptr);
+    if (owner == thread_heap)
+        heap_free(owner, ptr, granules);
+    else if (!thread_free_remote(ptr))
+        die_block(function, ptr, "is already free");
+    paranoid();
+}
+
+static SLOW void free_slow(void *ptr) {
+    if (ptr != NULL)
+        release("free", ptr);
+}
+
+/*
+ * The fast path: a block of up to QUICK_MAX granules of the thread's own heap goes into its quick
+ * set. Whatever is unusual about the pointer takes the slow path, which says what it is.
+ */
+void os_free(void *ptr) {
+    struct heap *heap = thread_heap;
+    if (unlikely(region_owner_near(ptr) != heap || !is_aligned((uintptr_t)ptr, GRANULE_BYTES) ||
+                 load_relaxed(&heap->remote) != NULL)) {
+        free_slow(ptr);
+        return;
+    }
+    unsigned granule = region_granule(ptr);
+    struct tag_line *lines = region_of(ptr)->lines, *line = tags_line(lines, granule);
+    uint64_t free = load_relaxed(&line->free), bit = bit_at(granule);
+    if (unlikely(!(load_relaxed(&line->starts) & ~free & bit))) {
+        free_slow(ptr);
+        return;
+    }
+    uint64_t window = tags_window(line, granule);
+    struct quick *quick = &heap->quick[window != 0 ? bit_lowest(window) + 1 : 0];
+    uint64_t fill = quick->fill;
+    if (likely(quick_has_room(fill))) {
+        store_relaxed(&line->free, free | bit);
+        quick->slot[fill - 1] = ptr;
+        quick->fill = fill + 1;
+    } else {
+        heap_free(heap, ptr, tags_size(lines, granule));
+    }
+    paranoid();
+}
+
+static void check_size(const char *function, void *ptr, size_t size) {
+    bool fits;
+    if (region_owner(ptr) != NULL) {
+        fits = heap_block_size(function, ptr) == granules_for(size);
+    } else {
+        if (mapped_size(ptr) == 0)
+            die_misused(function, ptr);
+        fits = mapped_fits(ptr, size);
+    }
+    if (!fits)
+        die_block(function, ptr, "is of another size");
+}
+
+void os_free_sized(void *ptr, size_t size) {
+    if (ptr != NULL) {
+        check_size("free_sized", ptr, size);
+        release("free_sized", ptr);
+    }
+}
+
+void os_free_aligned_sized(void *ptr, size_t alignment, size_t size) {
+    if (ptr == NULL)
+        return;
+    if (!is_power_of_two(alignment) || !is_aligned((uintptr_t)ptr, alignment))
+        die_block("free_aligned_sized", ptr, "is of another alignment");
+    check_size("free_aligned_sized", ptr, size);
+    release("free_aligned_sized", ptr);
+}
+
+/* ---- resizing ----------------------------------------------------------------------------------
+ */
+
+/* A new block with the first of `old_size` and `size` bytes of the old one, which is freed. */
+static void *move(void *ptr, size_t old_size, size_t size) {
+    bool zeroed;
+    void *block = allocate(size, GRANULE_BYTES, &zeroed);
+    if (block != NULL) {
+        memcpy(block, ptr, size_min(old_size, size));
+        release("realloc", ptr);
+    }
+    return block;
+}
+
+static void *heap_realloc(void *ptr, size_t size, struct heap *owner, size_t granules) {
+    size_t wanted = granules_for(size);
+    if (wanted == granules || (owner == thread_heap && size < MMAP_THRESHOLD &&
+                               heap_resize(owner, ptr, granules, wanted))) {
+        if (unlikely(conf.requested))
+            region_note_requested(ptr, wanted, size);
+        return ptr;
+    }
+    return move(ptr, granules_bytes(granules), size);
+}
+
+static void *mapped_realloc(void *ptr, size_t size, size_t length) {
+    int saved = errno;
+    void *moved = size >= MMAP_THRESHOLD ? mapped_resize(ptr, size) : NULL;
+    if (moved == NULL)
+        moved = move(ptr, length, size);
+    if (moved == NULL && size <= length) {
+        /* It can always stay where it is and be smaller. */
+        errno = saved;
+        mapped_note_requested(ptr, size);
+        moved = ptr;
+    }
+    return moved;
+}
+
+void *os_realloc(void *ptr, size_t size) {
+    if (ptr == NULL)
+        return os_malloc(size);
+    if (size == 0) {
+        release("realloc", ptr);
+        return NULL;
+    }
+    struct heap *owner = region_owner(ptr);
+    size_t old_size =
+        owner != NULL ? granules_bytes(heap_block_size("realloc", ptr)) : mapped_size(ptr);
+    if (old_size == 0)
+        die_misused("realloc", ptr);
+    if (size > PTRDIFF_MAX) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    void *block = owner != NULL ? heap_realloc(ptr, size, owner, old_size / GRANULE_BYTES)
+                                : mapped_realloc(ptr, size, old_size);
+    paranoid();
+    return block;
+}
+
+void *os_reallocarray(void *ptr, size_t count, size_t size) {
+    size_t total;
+    if (__builtin_mul_overflow(count, size, &total)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return os_realloc(ptr, total);
+}
+
+/* ---- alignment, sizes, trimming
+ * ------------------------------------------------------------------ */
+
+void *os_aligned_alloc(size_t alignment, size_t size) {
+    if (!is_power_of_two(alignment)) {
+        errno = EINVAL;
+        return NULL;
+    }
+    if (alignment <= GRANULE_BYTES)
+        return os_malloc(size);
+    bool zeroed;
+    return size == 0 ? NULL : allocate(size, alignment, &zeroed);
+}
+
+int os_posix_memalign(void **out, size_t alignment, size_t size) {
+    if (!is_power_of_two(alignment) || alignment % sizeof(void *) != 0)
+        return EINVAL;
+    int saved = errno;
+    void *block = os_aligned_alloc(alignment, size);
+    errno = saved;
+    if (block == NULL && size != 0)
+        return ENOMEM;
+    *out = block;
+    return 0;
+}
+
+size_t os_malloc_usable_size(void *ptr) {
+    if (ptr == NULL)
+        return 0;
+    if (region_owner(ptr) != NULL)
+        return granules_bytes(heap_block_size("malloc_usable_size", ptr));
+    size_t length = mapped_size(ptr);
+    if (length == 0)
+        die_misused("malloc_usable_size", ptr);
+    return length;
+}
+
+struct trim {
+    size_t pad;
+    bool any;
+};
+
+static void trim_heap(struct heap *heap, void *context) {
+    struct trim *trim = context;
+    trim->any |= heap_trim(heap, trim->pad);
+}
+
+int os_malloc_trim(size_t pad) {
+    struct trim trim = {pad, false};
+    if (thread_heap != &thread_no_heap) {
+        thread_take_in(thread_heap);
+        trim_heap(thread_heap, &trim);
+    }
+    trim.pad = 0;
+    thread_each_parked(trim_heap, &trim);
+    trim.any |= mapped_drop_cache();
+    paranoid();
+    return trim.any;
+}
+
+/* ---- the check of everything
+ * ----------------------------------------------------------------------- */
+
+static void check_parked(struct heap *heap, void *context) {
+    enum invariant *broken = context;
+    if (*broken == 0)
+        *broken = check_heap(heap);
+}
+
+int os_heap_check(void) {
+    enum invariant broken = 0;
+    if (thread_heap != &thread_no_heap)
+        broken = check_heap(thread_heap);
+    if (broken == 0)
+        thread_each_parked(check_parked, &broken);
+    if (broken == 0)
+        broken = mapped_check();
+    if (broken != 0)
+        die_warn(check_text(broken), (uintptr_t)broken);
+    return (int)broken;
+}

@@ -1,0 +1,182 @@
+#include "osmem/region.h"
+
+#include <string.h>
+
+#include "osmem/conf.h"
+#include "osmem/tags.h"
+
+struct region_zone region_zones[2];
+struct system_lock region_lock;
+
+/* All of the following is written under region_lock. */
+static struct {
+    uintptr_t end;          /* where our last extension of the break ended */
+    struct region *growing; /* the region that ends there, if not wholly committed */
+    uintptr_t spare;        /* whole regions [spare, spare_end) not handed out yet */
+    uintptr_t spare_end;
+    size_t taken; /* bytes taken from the break so far */
+    bool moved;   /* someone else moved the break: its memory may not read as zero */
+} brk_area;
+
+/* ---- owners -------------------------------------------------------------------------------- */
+
+static struct heap **owner_slot(const void *ptr) {
+    for (unsigned i = 0; i < 2; i++) {
+        uintptr_t base = load_relaxed(&region_zones[i].base);
+        size_t index = ((uintptr_t)ptr - base) >> OSMEM_REGION_SHIFT;
+        if (base != 0 && index < ZONE_REGIONS)
+            return &region_zones[i].owner[index];
+    }
+    return NULL;
+}
+
+struct heap *region_owner(const void *ptr) {
+    struct heap **slot = owner_slot(ptr);
+    return slot == NULL ? NULL : __atomic_load_n(slot, __ATOMIC_ACQUIRE);
+}
+
+void region_set_owner(struct region *region, struct heap *heap) {
+    __atomic_store_n(owner_slot(region), heap, __ATOMIC_RELEASE);
+}
+
+/* Makes sure that the region at `base` lies in a zone. */
+static bool zone_covers(uintptr_t base) {
+    if (owner_slot((void *)base) != NULL)
+        return true;
+    for (unsigned i = 0; i < 2; i++) {
+        if (region_zones[i].base == 0) {
+            store_relaxed(&region_zones[i].base, base - ZONE_REGIONS / 2 * REGION_BYTES);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- from raw memory to a region ------------------------------------------------------------- */
+
+static struct region *region_format(uintptr_t base, size_t committed_bytes, bool is_zero,
+                                    struct heap *heap) {
+    if (!zone_covers(base))
+        return NULL;
+    struct region *region = (struct region *)base;
+    if (!is_zero)
+        memset(region, 0, sizeof *region);
+    region->top = REGION_FIRST;
+    store_relaxed(&region->committed, (uint32_t)(committed_bytes >> GRANULE_SHIFT));
+    region->fresh = is_zero ? REGION_FIRST : REGION_GRANULES;
+    region->slack = conf.requested ? system_map(REGION_GRANULES) : NULL;
+    tags_begin(region->lines, REGION_FIRST, true);
+    if (heap != NULL)
+        region_set_owner(region, heap);
+    return region;
+}
+
+/*
+ * Extends the break by `size`, or by `least` when that is refused. True if the new memory follows
+ * the old; where someone else moved the break in between, what we had ends there.
+ */
+static bool break_extend(size_t size, size_t least, uintptr_t *start) {
+    uintptr_t got = system_extend(size);
+    if (got == 0 && least < size)
+        got = system_extend(size = least);
+    *start = got;
+    if (got == 0)
+        return false;
+    bool follows = got == brk_area.end;
+    if (!follows && brk_area.end != 0) {
+        brk_area.moved = true;
+        brk_area.growing = NULL;
+    }
+    brk_area.end = got + size;
+    brk_area.taken += size;
+    return follows;
+}
+
+/* Commits the region at the break's end up to where the break is now. */
+static void growing_commit(void) {
+    struct region *region = brk_area.growing;
+    if (region == NULL)
+        return;
+    size_t bytes = size_min(brk_area.end - (uintptr_t)region, REGION_BYTES);
+    if (brk_area.moved)
+        store_relaxed(&region->fresh, (uint32_t)REGION_GRANULES);
+    store_relaxed(&region->committed, (uint32_t)(bytes >> GRANULE_SHIFT));
+    if (bytes == REGION_BYTES)
+        brk_area.growing = NULL;
+}
+
+/* Bytes of a region that can serve `granules` and HEAP_PREALLOCATION: what a young heap gets. */
+static size_t region_least(size_t granules) {
+    size_t blocks = size_max(granules_bytes(granules), HEAP_PREALLOCATION);
+    return size_min(align_up(granules_bytes(REGION_FIRST) + blocks, 4 * KIB), REGION_BYTES);
+}
+
+/* Takes the next region from the break. Under region_lock. */
+static struct region *region_from_break(struct heap *heap, size_t granules) {
+    if (brk_area.spare == brk_area.spare_end) {
+        uintptr_t now = system_break();
+        if (now == 0)
+            return NULL;
+        /* Never below what was ours, even where someone else lowered the break. */
+        uintptr_t base = align_up(size_max(now, brk_area.end), REGION_BYTES);
+        size_t least = base - now + region_least(granules), size = least;
+        if (brk_area.taken != 0) {
+            size_t step = align_down(brk_area.taken / 4, REGION_BYTES);
+            size = base - now + size_max(step, REGION_BYTES);
+        }
+        uintptr_t start;
+        if (break_extend(size, least, &start))
+            growing_commit();
+        if (start == 0)
+            return NULL;
+        base = size_max(base, align_up(start, REGION_BYTES));
+        if (base + region_least(granules) > brk_area.end) {
+            /* Someone moved the break between our look at it and the extension. */
+            size_t missing = base + region_least(granules) - brk_area.end;
+            if (!break_extend(missing, missing, &start))
+                return NULL;
+        }
+        size_t bytes = brk_area.end - base;
+        if (bytes < REGION_BYTES) {
+            struct region *region = region_format(base, bytes, !brk_area.moved, heap);
+            brk_area.growing = region;
+            return region;
+        }
+        brk_area.spare = base;
+        brk_area.spare_end = align_down(brk_area.end, REGION_BYTES);
+    }
+    uintptr_t base = brk_area.spare;
+    brk_area.spare += REGION_BYTES;
+    return region_format(base, REGION_BYTES, !brk_area.moved, heap);
+}
+
+struct region *region_create(struct heap *heap, size_t granules) {
+    system_lock(&region_lock);
+    struct region *region = region_from_break(heap, granules);
+    if (region == NULL) {
+        void *memory = system_map_aligned(REGION_BYTES, REGION_BYTES);
+        if (memory != NULL)
+            region = region_format((uintptr_t)memory, REGION_BYTES, true, heap);
+    }
+    system_unlock(&region_lock);
+    return region;
+}
+
+bool region_extend(struct region *region, size_t granules) {
+    system_lock(&region_lock);
+    size_t least = granules_bytes(region->top + granules);
+    size_t committed = granules_bytes(region->committed);
+    if (least > committed && least <= REGION_BYTES && brk_area.growing == region &&
+        system_break() == brk_area.end) {
+        size_t blocks = size_max(committed - granules_bytes(REGION_FIRST), HEAP_PREALLOCATION);
+        size_t size =
+            size_min(size_max(align_up(least, 4 * KIB), committed + blocks), REGION_BYTES);
+        size_t tight = size_min(align_up(least, 4 * KIB), REGION_BYTES);
+        uintptr_t start;
+        if (break_extend(size - committed, tight - committed, &start))
+            growing_commit();
+    }
+    bool fits = granules <= region->committed - region->top;
+    system_unlock(&region_lock);
+    return fits;
+}

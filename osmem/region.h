@@ -1,0 +1,120 @@
+/*
+ * region.h - regions: 4 MiB of address space each, aligned to their size, that belong to one heap.
+ *
+ *   base                                                    top        committed        end
+ *   +--------+------+---------+---------+-------------------+----------+----------------+
+ *   | header | tags | remote  | reserve | blocks            | untouched| not ours yet   |
+ *   +--------+------+---------+---------+-------------------+----------+----------------+
+ *     `top` onwards counts as one free block that reaches beyond the region's end, so a stale
+ *     pointer into it finds a free block or no start, and the last real block has a neighbour.
+ *
+ * Regions are cut from the break, first to last; from mmap where the break cannot move. The first
+ * region begins with HEAP_PREALLOCATION bytes for blocks and is extended as its heap grows; later
+ * extensions grow with the heap, so that their number is logarithmic in its size, and what they
+ * bring beyond one region is kept spare for any heap. Someone else may move the break: the region
+ * at the old end then ends there, and the next one begins behind the foreign memory.
+ *
+ * Invariants
+ *   R1  region_owner(p) is the heap of the region around p; NULL where no region is ours.
+ *   R2  first block <= top <= committed <= REGION_GRANULES (in granules).
+ *   R3  a free block starts at top; no start lies behind it.
+ *   R4  granules at `fresh` and behind were never handed out and read as zero.
+ *
+ * The owner table is written under the lock and read without it: a thread can only ask for a block
+ * that it holds, and the owner of a live block's region is never NULL.
+ */
+#ifndef OSMEM_OSMEM_REGION_H
+#define OSMEM_OSMEM_REGION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "osmem/system.h"
+#include "utils/bits.h"
+#include "utils/block_meta.h"
+
+struct heap;
+
+/* Set aside at a region's start for its heap: the heap itself, and memory for its index. */
+#define REGION_RESERVE (REGION_BYTES / 64)
+
+struct region {
+    struct region *next;        /* of the same heap */
+    struct region *remote_next; /* in the owner's list of regions with remote frees */
+    uint32_t remote_listed;     /* atomic: 1 while in that list, or about to be */
+    uint32_t top;               /* granule at which the untouched end begins */
+    uint32_t committed;         /* granule at which the memory that is ours ends */
+    uint32_t fresh;             /* granule from which on memory was never handed out */
+    uint8_t *slack;   /* for each granule: bytes of its block not asked for; may be NULL */
+    uint32_t ordinal; /* check.c's: which of its heap's regions this is */
+    uint64_t remote_lines[REGION_LINES / 64]; /* atomic: lines with a bit in `remote` */
+    struct tag_line lines[REGION_LINES + 1];
+    uint64_t remote[REGION_LINES]; /* atomic: blocks freed by other threads */
+    char reserve[REGION_RESERVE] __attribute__((aligned(64)));
+};
+
+#define REGION_FIRST_LINE ((sizeof(struct region) + LINE_BYTES - 1) / LINE_BYTES)
+#define REGION_FIRST (REGION_FIRST_LINE * LINE_GRANULES)
+/* The largest block that a region holds, in granules. */
+#define REGION_CAPACITY (REGION_GRANULES - REGION_FIRST)
+static_assert(REGION_FIRST < REGION_GRANULES / 2, "a region is mostly blocks");
+
+/*
+ * Owners of the regions in a *zone*: 1 TiB of address space around the first region found there.
+ * There are two, for the break and for mappings; only the first is asked on the fast path.
+ */
+#define ZONE_REGIONS ((size_t)1 << 18)
+
+struct region_zone {
+    uintptr_t base; /* address of the region with index 0; 0: no zone yet */
+    struct heap *owner[ZONE_REGIONS];
+};
+extern struct region_zone region_zones[2];
+
+extern struct system_lock region_lock;
+
+static inline struct region *region_of(const void *ptr) {
+    return (struct region *)align_down((uintptr_t)ptr, REGION_BYTES);
+}
+
+static inline uint32_t region_granule(const void *ptr) {
+    return (uint32_t)(((uintptr_t)ptr & (REGION_BYTES - 1)) >> GRANULE_SHIFT);
+}
+
+static inline void *region_block(struct region *region, size_t granule) {
+    return (char *)region + granules_bytes(granule);
+}
+
+/* The owner if `ptr` lies in the first zone; NULL for every other address. */
+static inline struct heap *region_owner_near(const void *ptr) {
+    size_t index = ((uintptr_t)ptr - load_relaxed(&region_zones[0].base)) >> OSMEM_REGION_SHIFT;
+    return likely(index < ZONE_REGIONS) ? load_relaxed(&region_zones[0].owner[index]) : NULL;
+}
+
+/* The heap that owns the region around `ptr`; NULL if no region is there. Never reads `ptr`. */
+struct heap *region_owner(const void *ptr);
+
+/* Notes that the block was allocated for `size` bytes. Only with conf.requested. */
+static inline void region_note_requested(void *block, size_t granules, size_t size) {
+    struct region *region = region_of(block);
+    if (region->slack != NULL)
+        region->slack[region_granule(block)] = (uint8_t)(granules_bytes(granules) - size);
+}
+
+/* Hands a region to another heap. Under region_lock. */
+void region_set_owner(struct region *region, struct heap *heap);
+
+/*
+ * A new region for `heap` with memory for at least `granules` in one block; NULL: none to be had.
+ * Its tags say: one untouched end. Takes region_lock. `heap` NULL: the caller sets the owner.
+ */
+struct region *region_create(struct heap *heap, size_t granules);
+
+/*
+ * Moves `committed` so that `granules` fit behind `top`, or more: the step doubles what is there.
+ * False when the region is full or the break is not at its end. Takes region_lock.
+ */
+bool region_extend(struct region *region, size_t granules);
+
+#endif

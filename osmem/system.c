@@ -1,0 +1,182 @@
+/* mremap, environ */
+#define _GNU_SOURCE
+#include "osmem/system.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "utils/align.h"
+#include "utils/bits.h"
+
+static struct system_calls calls;
+
+#define count_call(name) __atomic_fetch_add(&calls.name, 1, __ATOMIC_RELAXED)
+
+struct system_calls system_calls(void) {
+    return (struct system_calls){
+        .sbrk = load_relaxed(&calls.sbrk),
+        .mmap = load_relaxed(&calls.mmap),
+        .munmap = load_relaxed(&calls.munmap),
+        .mremap = load_relaxed(&calls.mremap),
+        .madvise = load_relaxed(&calls.madvise),
+    };
+}
+
+size_t system_page(void) {
+    static size_t page;
+    size_t size = load_relaxed(&page);
+    if (unlikely(size == 0)) {
+        size = (size_t)sysconf(_SC_PAGESIZE);
+        store_relaxed(&page, size);
+    }
+    return size;
+}
+
+uintptr_t system_break(void) {
+    int saved = errno;
+    void *end = sbrk(0);
+    errno = saved;
+    return end == (void *)-1 ? 0 : (uintptr_t)end;
+}
+
+uintptr_t system_extend(size_t size) {
+    int saved = errno;
+    if (size > PTRDIFF_MAX)
+        return 0;
+    count_call(sbrk);
+    void *start = sbrk((intptr_t)size);
+    errno = saved;
+    return start == (void *)-1 ? 0 : (uintptr_t)start;
+}
+
+void *system_map(size_t size) {
+    int saved = errno;
+    count_call(mmap);
+    void *ptr = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    errno = saved;
+    return ptr == MAP_FAILED ? NULL : ptr;
+}
+
+void *system_map_aligned(size_t size, size_t alignment) {
+    size_t slack = alignment - system_page();
+    if (size + slack < size)
+        return NULL;
+    char *mapping = system_map(size + slack);
+    if (mapping == NULL)
+        return NULL;
+    char *ptr = (char *)align_up((uintptr_t)mapping, alignment);
+    size_t before = (size_t)(ptr - mapping), after = slack - before;
+    /* A refusal leaves the trimmed part mapped and unused: address space, never memory. */
+    if (before != 0)
+        system_unmap(mapping, before);
+    if (after != 0)
+        system_unmap(ptr + size, after);
+    return ptr;
+}
+
+bool system_unmap(void *ptr, size_t size) {
+    int saved = errno;
+    count_call(munmap);
+    bool done = munmap(ptr, size) == 0;
+    errno = saved;
+    return done;
+}
+
+void *system_remap(void *ptr, size_t old_size, size_t size, bool may_move) {
+    int saved = errno;
+    count_call(mremap);
+    void *moved = mremap(ptr, old_size, size, may_move ? MREMAP_MAYMOVE : 0);
+    errno = saved;
+    return moved == MAP_FAILED ? NULL : moved;
+}
+
+bool system_purge(void *ptr, size_t size) {
+    int saved = errno;
+    count_call(madvise);
+    bool done = madvise(ptr, size, MADV_DONTNEED) == 0;
+    errno = saved;
+    return done;
+}
+
+size_t system_resident(void *ptr, size_t size) {
+    int saved = errno;
+    size_t page = system_page(), resident = 0;
+    unsigned char state[512];
+    char *next = (char *)align_down((uintptr_t)ptr, page);
+    char *end = (char *)align_up((uintptr_t)ptr + size, page);
+    while (next < end) {
+        size_t pages = size_min((size_t)(end - next) / page, sizeof state);
+        if (mincore(next, pages * page, state) == 0) {
+            for (size_t i = 0; i < pages; i++)
+                resident += state[i] & 1 ? page : 0;
+        }
+        next += pages * page;
+    }
+    errno = saved;
+    return resident;
+}
+
+/* ---- the lock: Drepper, "Futexes Are Tricky" (2011), with the holder's id in the word ----------
+ */
+
+#define WAITERS 0x80000000u
+
+static __thread uint32_t thread_id __attribute__((tls_model("initial-exec")));
+
+uint32_t system_thread_id(void) {
+    if (unlikely(thread_id == 0))
+        thread_id = (uint32_t)syscall(SYS_gettid);
+    return thread_id;
+}
+
+bool system_thread_lives(uint32_t id) {
+    int saved = errno;
+    bool lives = syscall(SYS_tgkill, getpid(), id, 0) == 0 || errno != ESRCH;
+    errno = saved;
+    return lives;
+}
+
+static void futex(uint32_t *word, int operation, uint32_t value) {
+    int saved = errno;
+    syscall(SYS_futex, word, operation | FUTEX_PRIVATE_FLAG, value, NULL, NULL, 0);
+    errno = saved;
+}
+
+static bool replace(uint32_t *word, uint32_t expected, uint32_t value) {
+    return __atomic_compare_exchange_n(word, &expected, value, false, __ATOMIC_ACQUIRE,
+                                       __ATOMIC_RELAXED);
+}
+
+void system_lock(struct system_lock *lock) {
+    uint32_t id = system_thread_id(), word;
+    if ((load_relaxed(&lock->word) & ~WAITERS) == id) {
+        lock->depth++;
+        return;
+    }
+    if (replace(&lock->word, 0, id))
+        return;
+    /* Whoever has waited cannot know whether others still do. */
+    while (!replace(&lock->word, 0, id | WAITERS)) {
+        word = load_relaxed(&lock->word);
+        if (word != 0 && (word & WAITERS || replace(&lock->word, word, word | WAITERS)))
+            futex(&lock->word, FUTEX_WAIT, word | WAITERS);
+    }
+}
+
+void system_unlock(struct system_lock *lock) {
+    if (lock->depth > 0)
+        lock->depth--;
+    else if (__atomic_exchange_n(&lock->word, 0, __ATOMIC_RELEASE) & WAITERS)
+        futex(&lock->word, FUTEX_WAKE, 1);
+}
+
+void system_thread_forked(void) { thread_id = 0; }
+
+void system_unlock_forked(struct system_lock *lock) {
+    bool held = lock->depth > 0;
+    lock->depth -= held;
+    __atomic_store_n(&lock->word, held ? system_thread_id() : 0, __ATOMIC_RELEASE);
+}

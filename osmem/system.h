@@ -1,0 +1,72 @@
+/*
+ * system.h - the only calls of sbrk, mmap, munmap, mremap and madvise, the page size, and the lock.
+ *
+ * The seam where tests put a kernel that refuses. Every call counts itself; none changes errno,
+ * so that what sits above decides what the caller sees. The break is the only state shared with
+ * the rest of the process: system_sbrk is called under the lock of the regions only.
+ */
+#ifndef OSMEM_OSMEM_SYSTEM_H
+#define OSMEM_OSMEM_SYSTEM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct system_calls {
+    size_t sbrk, mmap, munmap, mremap, madvise;
+};
+
+/* How often each call was made since the process started; relaxed counters. */
+struct system_calls system_calls(void);
+
+/* Bytes of a page, read from the kernel once. */
+size_t system_page(void);
+
+/* The current break; 0 where there is none. Not counted: it extends nothing. */
+uintptr_t system_break(void);
+
+/* Extends the break by `size` bytes; returns where the new memory begins, 0 when refused. */
+uintptr_t system_extend(size_t size);
+
+/* Maps `size` bytes (a multiple of the page) of zeroed private memory; NULL when refused. */
+void *system_map(size_t size);
+
+/* The same, aligned to `alignment` (a power of two of at least a page): trims what sticks out. */
+void *system_map_aligned(size_t size, size_t alignment);
+
+/* False when the kernel refused: the memory then is still there. */
+bool system_unmap(void *ptr, size_t size);
+
+/* Resizes a mapping, moving it if `may_move`; NULL when refused: it then is as it was. */
+void *system_remap(void *ptr, size_t old_size, size_t size, bool may_move);
+
+/* Gives pages back: they read as zero afterwards. False when refused: contents are kept. */
+bool system_purge(void *ptr, size_t size);
+
+/* Bytes of [ptr, ptr + size), page-aligned, that are in physical memory. */
+size_t system_resident(void *ptr, size_t size);
+
+/*
+ * A recursive mutual exclusion lock. fork(2) takes both, and what its other handlers allocate then
+ * takes them again; so it can be called, too, where the same thread was interrupted holding one.
+ * Ranks, in the order in which they may be taken together:
+ *   1  regions    region.c: the break, the spare regions, the list of heaps, parking
+ *   2  mapped     mapped.c: the registry of mapped blocks
+ */
+struct system_lock {
+    uint32_t word;  /* 0, or the holder's thread id, and whether someone waits */
+    uint32_t depth; /* how often the holder took it beyond the first time */
+};
+
+void system_lock(struct system_lock *lock);
+void system_unlock(struct system_lock *lock);
+/* The kernel's id of the calling thread; whether a thread of this process with that id exists. */
+uint32_t system_thread_id(void);
+bool system_thread_lives(uint32_t id);
+
+/* In the child of a fork, before any other call: the thread has another id now. */
+void system_thread_forked(void);
+/* In the child of a fork, for a lock taken before it: it is held by this thread, once less. */
+void system_unlock_forked(struct system_lock *lock);
+
+#endif

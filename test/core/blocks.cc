@@ -1,0 +1,126 @@
+#include "test/core/blocks.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace osmem {
+
+std::ostream &operator<<(std::ostream &out, const Block &block) {
+    static const char *const kinds[] = {"used",     "free",   "untouched",
+                                        "metadata", "mapped", "cached"};
+    return out << kinds[block.kind] << " " << static_cast<void *>(block.start) << " + "
+               << block.size;
+}
+
+std::vector<Block> blocks() {
+    std::vector<Block> found;
+    os_heap_walk(
+        [](const struct os_block *block, void *context) {
+            static_cast<std::vector<Block> *>(context)->push_back(
+                {static_cast<char *>(block->address), block->size, block->kind});
+            return 0;
+        },
+        &found);
+    return found;
+}
+
+std::vector<Block> free_blocks() {
+    std::vector<Block> found = blocks();
+    found.erase(std::remove_if(found.begin(), found.end(),
+                               [](const Block &block) { return block.kind != OS_BLOCK_FREE; }),
+                found.end());
+    return found;
+}
+
+std::vector<Block> free_runs() {
+    std::vector<Block> runs;
+    bool open = false;
+    for (const Block &block : blocks()) {
+        if (block.kind == OS_BLOCK_FREE && open && runs.back().end() == block.start) {
+            runs.back().size += block.size;
+        } else if (block.kind == OS_BLOCK_FREE) {
+            runs.push_back(block);
+            open = true;
+        } else {
+            if (block.kind == OS_BLOCK_UNTOUCHED && open && runs.back().end() == block.start)
+                runs.pop_back();
+            open = false;
+        }
+    }
+    return runs;
+}
+
+Block block_at(const void *ptr) {
+    for (const Block &block : blocks()) {
+        if (block.start == ptr)
+            return block;
+    }
+    return {nullptr, 0, OS_BLOCK_METADATA};
+}
+
+/* The newest region comes first in the walk. */
+Block untouched_end() {
+    size_t regions = 0;
+    for (const Block &block : blocks()) {
+        regions += block.kind == OS_BLOCK_METADATA;
+        if (regions == 1 && block.kind == OS_BLOCK_UNTOUCHED)
+            return block;
+    }
+    return {nullptr, 0, OS_BLOCK_UNTOUCHED};
+}
+
+static uint64_t word_of(uint64_t seed, size_t index) {
+    return (seed + index) * 0x9e3779b97f4a7c15u + 0x7f4a7c15;
+}
+
+void fill(void *ptr, size_t size, uint64_t seed) {
+    char *to = static_cast<char *>(ptr);
+    for (size_t i = 0; i < size; i += 8) {
+        uint64_t word = word_of(seed, i / 8);
+        memcpy(to + i, &word, std::min<size_t>(8, size - i));
+    }
+}
+
+bool is_filled(const void *ptr, size_t size, uint64_t seed) {
+    const char *from = static_cast<const char *>(ptr);
+    for (size_t i = 0; i < size; i += 8) {
+        uint64_t word = word_of(seed, i / 8);
+        if (memcmp(from + i, &word, std::min<size_t>(8, size - i)) != 0)
+            return false;
+    }
+    return true;
+}
+
+bool is_zero(const void *ptr, size_t size) {
+    const char *from = static_cast<const char *>(ptr);
+    return size == 0 || (from[0] == 0 && memcmp(from, from + 1, size - 1) == 0);
+}
+
+char *allocate(size_t granules) {
+    thread_heap->missed = 0;
+    return static_cast<char *>(os_malloc(granules * GRANULE_BYTES));
+}
+
+void merge_all() { heap_merge_all(thread_heap); }
+
+void exhaust_heap() {
+    for (;;) {
+        size_t largest = 0;
+        for (const Block &block : free_runs())
+            largest = std::max(largest, block.size);
+        Block end = untouched_end();
+        if (end.size != 0) {
+            for (const Block &block : free_blocks()) {
+                if (block.end() == end.start)
+                    end.size += block.size;
+            }
+        }
+        largest = std::max(largest, end.size);
+        if (largest == 0)
+            return;
+        if (os_malloc(std::min(largest, MMAP_THRESHOLD - GRANULE_BYTES)) == nullptr)
+            return;
+    }
+}
+
+} // namespace osmem

@@ -1,0 +1,126 @@
+/* fork in a threaded program: the child allocates, and frees whatever it can reach. */
+#include "test/core/blocks.h"
+#include "test/model/child.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <csignal>
+#include <random>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <thread>
+#include <unistd.h>
+#include <vector>
+
+namespace osmem {
+namespace {
+
+int status_of(pid_t child) {
+    int status = -1;
+    waitpid(child, &status, 0);
+    return status;
+}
+
+/* What a child does: memory of every kind, threads of its own, and the check. */
+void live_on(const std::vector<void *> &reachable) {
+    alarm(20);
+    for (void *block : reachable)
+        os_free(block);
+    std::vector<void *> blocks;
+    for (size_t i = 1; i < 3000; i++)
+        blocks.push_back(os_malloc(i));
+    std::thread([] { os_free(os_malloc(500)); }).join();
+    for (void *block : blocks)
+        os_free(block);
+    os_free(os_malloc(1 << 20));
+    int broken = os_heap_check();
+    _exit(broken);
+}
+
+CHILD_TEST(Fork, InAQuietProgramLeavesBothSidesWhole) {
+    std::vector<void *> blocks;
+    for (size_t i = 1; i < 2000; i++)
+        blocks.push_back(os_malloc(i));
+    for (size_t i = 0; i < scaled(100); i++) {
+        pid_t child = fork();
+        if (child == 0)
+            live_on(blocks);
+        ASSERT_EQ(status_of(child), 0);
+    }
+    for (void *block : blocks)
+        os_free(block);
+    EXPECT_EQ(os_heap_check(), 0);
+}
+
+CHILD_TEST(Fork, WhileOthersAllocateLeavesTheChildAbleToDoAll) {
+    std::atomic<bool> stop{false};
+    std::vector<std::thread> threads;
+    std::vector<void *> theirs(400);
+    std::atomic<int> ready{0};
+    for (size_t t = 0; t < 2; t++) {
+        threads.emplace_back([&, t] {
+            for (size_t i = t; i < theirs.size(); i += 2)
+                theirs[i] = os_malloc(1 + i * 13);
+            ready++;
+            std::mt19937 random(static_cast<unsigned>(t));
+            std::vector<void *> slots(300);
+            while (!stop) {
+                void *&slot = slots[random() % slots.size()];
+                os_free(slot);
+                slot = os_malloc(1 + random() % 5000);
+            }
+            for (void *slot : slots)
+                os_free(slot);
+        });
+    }
+    while (ready < 2)
+        std::this_thread::yield();
+    for (size_t i = 0; i < scaled(300); i++) {
+        pid_t child = fork();
+        if (child == 0)
+            live_on(theirs);
+        ASSERT_EQ(status_of(child), 0) << "fork " << i;
+    }
+    stop = true;
+    for (std::thread &thread : threads)
+        thread.join();
+    for (void *block : theirs)
+        os_free(block);
+    EXPECT_EQ(os_heap_check(), 0);
+}
+
+static std::atomic<int> forks;
+
+/* Nothing but fork and exit: the handler may have interrupted an allocation. */
+static void fork_in_handler(int) {
+    int saved = errno;
+    pid_t child = fork();
+    if (child == 0)
+        _exit(0);
+    if (status_of(child) == 0)
+        forks++;
+    errno = saved;
+}
+
+CHILD_TEST(Fork, InASignalHandlerDoesNotHang) {
+    struct sigaction action = {};
+    action.sa_handler = fork_in_handler;
+    action.sa_flags = SA_RESTART;
+    sigaction(SIGVTALRM, &action, nullptr);
+    itimerval every = {{0, 3000}, {0, 3000}};
+    setitimer(ITIMER_VIRTUAL, &every, nullptr);
+    std::mt19937 random(3);
+    std::vector<void *> slots(2000);
+    while (forks < 100) {
+        void *&slot = slots[random() % slots.size()];
+        os_free(slot);
+        slot = os_malloc(1 + random() % 200000);
+    }
+    itimerval off = {};
+    setitimer(ITIMER_VIRTUAL, &off, nullptr);
+    EXPECT_EQ(os_heap_check(), 0);
+}
+
+} // namespace
+} // namespace osmem

@@ -1,0 +1,324 @@
+/*
+ * osmem compare: one program under glibc's allocator, osmem and every other one installed here.
+ *
+ * The runs are interleaved (A B C, A B C, ...), so that a machine that grows slower or faster does
+ * so for all alike.
+ */
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <sstream>
+
+#include <getopt.h>
+#include <unistd.h>
+
+#include "tools/allocators.h"
+#include "tools/command.h"
+#include "tools/comparison.h"
+#include "tools/dropin.h"
+#include "tools/measure.h"
+
+namespace osmem {
+
+namespace {
+
+const char HELP[] =
+    "usage: osmem compare [OPTION]... [--] CMD [ARG]...\n"
+    "\n"
+    "Runs CMD again and again under glibc's allocator, under osmem and under every other\n"
+    "allocator library installed here, in turns, and prints time and peak memory side by side.\n"
+    "\n"
+    "  -n, --runs N         measured runs of each allocator (default: 5)\n"
+    "      --warmup N       rounds before those, checked but not measured (default: 1)\n"
+    "      --allocators A,B only these and glibc, to which all are compared\n"
+    "      --also NAME=PATH one more allocator: a library for LD_PRELOAD; may be repeated\n"
+    "      --lib PATH       osmem's drop-in library (default: the one built with this tool)\n"
+    "      --timeout S      end a run after S seconds and mark it (default: never)\n"
+    "      --json FILE      write every run as JSON too; - is standard output, and the table\n"
+    "                       then goes to standard error\n"
+    "      --show-output    show what the first run prints; other runs' output goes nowhere\n"
+    "      --list           print the allocators found here, and run nothing\n"
+    "  -h, --help           print this\n"
+    "\n"
+    "The table has for each allocator: wall, the time by the clock; cpu, user and system time of\n"
+    "CMD and of the processes it waited for; peak, the resident memory of the largest of these\n"
+    "processes. Median, range and ratio to glibc's median of each; * is the best of a column.\n"
+    "Marked are runs that crash, time out, end with another exit status or print something else\n"
+    "than under glibc, and programs into which the library could not be loaded.\n"
+    "\n"
+    "Each run reads standard input from its start if that is a file, else nothing. Python keeps\n"
+    "small objects to itself: set PYTHONMALLOC=malloc to have it ask the allocator for each.\n"
+    "\n"
+    "Exit status: 0 if all runs ended alike, 1 if one is marked, 2 for a wrong command line, 126\n"
+    "or 127 if CMD cannot be executed, 130 if interrupted (what there is, is printed).\n"
+    "\n"
+    "example: osmem compare -n 9 --allocators osmem,jemalloc -- jq . large.json\n";
+
+const char BASE[] = "glibc"; // what all are compared with
+
+struct Options {
+    int runs = 5;
+    int warmups = 1;
+    double timeout_s = 0;
+    bool show_output = false;
+    bool list = false;
+    bool help = false;
+    std::string json; // file, "-" or ""
+    std::string library;
+    std::optional<std::vector<std::string>> names;
+    std::vector<Allocator> also;
+    std::vector<std::string> command;
+};
+
+int parse_count(const char *option, const char *text, int least) {
+    char *end;
+    errno = 0;
+    const long value = std::strtol(text, &end, 10);
+    if (*text == '\0' || *end != '\0' || errno != 0 || value < least || value > 1000 * 1000)
+        throw UsageError(std::string(option) + " '" + text + "': not a number from " +
+                         std::to_string(least) + " on");
+    return int(value);
+}
+
+double parse_seconds(const char *option, const char *text) {
+    char *end;
+    const double value = std::strtod(text, &end);
+    if (*text == '\0' || *end != '\0' || !(value > 0) || value > 1e9)
+        throw UsageError(std::string(option) + " '" + text + "': not a number of seconds");
+    return value;
+}
+
+std::vector<std::string> parse_names(const char *text) {
+    std::vector<std::string> names;
+    std::istringstream parts(text);
+    for (std::string part; std::getline(parts, part, ',');)
+        if (!part.empty())
+            names.push_back(part);
+    if (names.empty())
+        throw UsageError("--allocators '" + std::string(text) + "': no names");
+    return names;
+}
+
+Allocator parse_also(const char *text) {
+    const char *equals = std::strchr(text, '=');
+    if (equals == nullptr || equals == text || equals[1] == '\0')
+        throw UsageError("--also '" + std::string(text) + "': not NAME=PATH");
+    return {std::string(text, equals), preload_library(equals + 1)};
+}
+
+Options parse(int argc, char **argv) {
+    enum { WARMUP = 256, ALLOCATORS, ALSO, LIBRARY, TIMEOUT, JSON, SHOW_OUTPUT, LIST };
+    static const option known[] = {{"runs", required_argument, nullptr, 'n'},
+                                   {"warmup", required_argument, nullptr, WARMUP},
+                                   {"allocators", required_argument, nullptr, ALLOCATORS},
+                                   {"also", required_argument, nullptr, ALSO},
+                                   {"lib", required_argument, nullptr, LIBRARY},
+                                   {"timeout", required_argument, nullptr, TIMEOUT},
+                                   {"json", required_argument, nullptr, JSON},
+                                   {"show-output", no_argument, nullptr, SHOW_OUTPUT},
+                                   {"list", no_argument, nullptr, LIST},
+                                   {"help", no_argument, nullptr, 'h'},
+                                   {}};
+    Options options;
+    opterr = 0;
+    for (int found; (found = getopt_long(argc, argv, "+:hn:", known, nullptr)) != -1;) {
+        switch (found) {
+        case 'n':
+            options.runs = parse_count("-n", optarg, 1);
+            break;
+        case WARMUP:
+            options.warmups = parse_count("--warmup", optarg, 0);
+            break;
+        case ALLOCATORS:
+            options.names = parse_names(optarg);
+            break;
+        case ALSO:
+            options.also.push_back(parse_also(optarg));
+            break;
+        case LIBRARY:
+            options.library = optarg;
+            break;
+        case TIMEOUT:
+            options.timeout_s = parse_seconds("--timeout", optarg);
+            break;
+        case JSON:
+            options.json = optarg;
+            break;
+        case SHOW_OUTPUT:
+            options.show_output = true;
+            break;
+        case LIST:
+            options.list = true;
+            break;
+        case 'h':
+            options.help = true;
+            break;
+        default:
+            throw option_error(found, argv);
+        }
+    }
+    if (options.names) { // what is always chosen
+        options.names->push_back(BASE);
+        for (const Allocator &allocator : options.also)
+            options.names->push_back(allocator.name);
+    }
+    if (!options.help && !options.list)
+        options.command = command_line(argc, argv, optind);
+    return options;
+}
+
+// ---- which allocators --------------------------------------------------------------------------
+
+bool is_chosen(const Options &options, const std::string &name) {
+    return !options.names || std::count(options.names->begin(), options.names->end(), name) > 0;
+}
+
+void check_names(const std::vector<Allocator> &found, const Options &options) {
+    std::string known;
+    for (size_t index = 0; index < found.size(); index++) {
+        for (size_t other = 0; other < index; other++)
+            if (found[index].name == found[other].name)
+                throw UsageError("--also: there is an allocator '" + found[index].name +
+                                 "' already");
+        known += (index == 0 ? "" : ", ") + found[index].name;
+    }
+    for (const std::string &name : options.names.value_or(std::vector<std::string>()))
+        if (std::none_of(found.begin(), found.end(),
+                         [&](const Allocator &allocator) { return allocator.name == name; }))
+            throw UsageError("--allocators: no '" + name + "' here, only " + known);
+}
+
+std::vector<Allocator> choose_allocators(const Options &options) {
+    std::vector<Allocator> found = {{BASE, ""}, {"osmem", ""}};
+    if (is_chosen(options, "osmem"))
+        found[1].library =
+            options.library.empty() ? dropin_find() : preload_library(options.library);
+    for (const Allocator &allocator : allocators_installed())
+        found.push_back(allocator);
+    found.insert(found.end(), options.also.begin(), options.also.end());
+    check_names(found, options);
+
+    std::vector<Allocator> chosen;
+    for (const Allocator &allocator : found)
+        if (is_chosen(options, allocator.name))
+            chosen.push_back(allocator);
+    return chosen;
+}
+
+// ---- the rounds --------------------------------------------------------------------------------
+
+// One line that is written over and over on a terminal, else a line for each round.
+class Progress {
+  public:
+    Progress(const Options &options, size_t subjects)
+        : is_terminal_(isatty(STDERR_FILENO) && !options.show_output), warmups_(options.warmups),
+          rounds_(options.warmups + options.runs), subjects_(subjects) {}
+    ~Progress() { clear(); }
+
+    void show(int round, size_t subject, const std::string &name) {
+        const std::string what =
+            round < warmups_
+                ? "warm-up " + std::to_string(round + 1) + " of " + std::to_string(warmups_)
+                : "round " + std::to_string(round - warmups_ + 1) + " of " +
+                      std::to_string(rounds_ - warmups_);
+        if (is_terminal_)
+            std::fprintf(stderr, "\r\033[K%s: %s (%zu of %zu)", what.c_str(), name.c_str(),
+                         subject + 1, subjects_);
+        else if (subject == 0)
+            std::fprintf(stderr, "osmem compare: %s, %zu allocators\n", what.c_str(), subjects_);
+        std::fflush(stderr);
+    }
+    void clear() {
+        if (is_terminal_)
+            std::fputs("\r\033[K", stderr);
+    }
+
+  private:
+    const bool is_terminal_;
+    const int warmups_, rounds_;
+    const size_t subjects_;
+};
+
+Comparison run_rounds(const Options &options, int show_descriptor) {
+    Comparison comparison;
+    comparison.command = options.command;
+    for (const Allocator &allocator : choose_allocators(options))
+        comparison.subjects.push_back({allocator, {}, {}});
+
+    Measurer measurer;
+    Progress progress(options, comparison.subjects.size());
+    for (int round = 0; round < options.warmups + options.runs; round++) {
+        for (size_t index = 0; index < comparison.subjects.size(); index++) {
+            Subject &subject = comparison.subjects[index];
+            progress.show(round, index, subject.allocator.name);
+            const bool show = options.show_output && round == 0 && index == 0;
+            const Run run = measurer.run({options.command, subject.allocator.library,
+                                          options.timeout_s, show ? show_descriptor : -1});
+            (round < options.warmups ? subject.warmups : subject.runs).push_back(run);
+            comparison.interrupted = measurer.interrupted();
+            if (comparison.interrupted)
+                return comparison;
+        }
+    }
+    return comparison;
+}
+
+// ---- the command -------------------------------------------------------------------------------
+
+int list_allocators(const Options &options) {
+    for (const Allocator &allocator : choose_allocators(options))
+        std::printf("%-17s %s\n", allocator.name.c_str(),
+                    allocator.library.empty() ? "(no library: the program's own)"
+                                              : allocator.library.c_str());
+    return 0;
+}
+
+struct FileCloser {
+    void operator()(FILE *file) const {
+        if (file != stdout)
+            std::fclose(file);
+    }
+};
+using File = std::unique_ptr<FILE, FileCloser>;
+
+File open_json(const std::string &name) {
+    if (name.empty())
+        return nullptr;
+    File file(name == "-" ? stdout : std::fopen(name.c_str(), "we"));
+    if (!file)
+        throw Failure(name + ": " + std::strerror(errno));
+    return file;
+}
+
+int compare(int argc, char **argv) {
+    const Options options = parse(argc, argv);
+    if (options.help) {
+        std::fputs(HELP, stdout);
+        return 0;
+    }
+    if (options.list)
+        return list_allocators(options);
+
+    const bool json_on_output = options.json == "-";
+    const File json = open_json(options.json); // before the work: it may fail
+    const Comparison comparison =
+        run_rounds(options, json_on_output ? STDERR_FILENO : STDOUT_FILENO);
+    if (json && (std::fputs(comparison_json(comparison).c_str(), json.get()) == EOF ||
+                 std::fflush(json.get()) != 0))
+        throw Failure(options.json + ": " + std::strerror(errno));
+    comparison_print(comparison, json_on_output ? stderr : stdout);
+    if (comparison.interrupted)
+        return EXIT_INTERRUPTED;
+    return comparison_is_clean(comparison) ? 0 : EXIT_PROBLEM;
+}
+
+} // namespace
+
+const Command compare_command = {
+    "compare", "run a program on glibc, osmem and other allocators, side by side", HELP, compare};
+
+} // namespace osmem

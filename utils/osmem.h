@@ -1,0 +1,185 @@
+/*
+ * osmem.h - the public interface of osmem, a general-purpose memory allocator.
+ *
+ * Requests below MMAP_THRESHOLD (128 KiB) are served from a heap grown by sbrk(2), by exact best
+ * fit; larger ones are mapped one by one by mmap(2). Sizes are bytes. Every block is aligned to
+ * 16 bytes (mapped blocks to a page) and is a whole number of 16-byte granules.
+ *
+ * Thread safety: every call may be made from any thread at any time, and a block may be freed by
+ * another thread than the one that allocated it. No call is async-signal-safe. The child of a
+ * fork(2) can allocate, and can free whatever it can reach.
+ *
+ * Errors: out of memory and impossible sizes are NULL with errno ENOMEM and leave every live
+ * block as it was. Misuse - a pointer that is not the start of a live block, given to any call
+ * that takes one - writes one line to standard error that names the function, the pointer and
+ * the fact, then aborts. It is detected always: blocks of the heap by the tags that describe
+ * them, mapped ones by a registry; the pointer itself is never followed.
+ */
+#ifndef OSMEM_UTILS_OSMEM_H
+#define OSMEM_UTILS_OSMEM_H
+
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define OSMEM_API __attribute__((visibility("default")))
+#define OSMEM_ALLOCATES(...) __attribute__((malloc, warn_unused_result, __VA_ARGS__))
+#define OSMEM_USE_RESULT __attribute__((warn_unused_result))
+#else
+#define OSMEM_API
+#define OSMEM_ALLOCATES(...)
+#define OSMEM_USE_RESULT
+#endif
+
+/*
+ * Allocates `size` bytes, contents indeterminate, aligned to 16.
+ * NULL if and only if `size` is 0 (errno untouched), above PTRDIFF_MAX, or there is no memory
+ * (both ENOMEM). Cost: a handful of instructions for a size up to 1 KiB that was freed lately,
+ * O(1) up to 32 KiB, O(log free blocks) above, one mmap(2) from MMAP_THRESHOLD on.
+ */
+OSMEM_API void *os_malloc(size_t size) OSMEM_ALLOCATES(alloc_size(1));
+
+/*
+ * Allocates count * size bytes, all zero. NULL as os_malloc: also when a factor is 0 (errno
+ * untouched) or the product overflows (ENOMEM). Memory fresh from the kernel is not cleared again.
+ */
+OSMEM_API void *os_calloc(size_t count, size_t size) OSMEM_ALLOCATES(alloc_size(1, 2));
+
+/*
+ * Resizes the block at `ptr` to `size` bytes; contents are kept up to the smaller of both sizes.
+ * ptr NULL: os_malloc(size). size 0: frees, returns NULL. NULL otherwise if and only if there is
+ * no memory (ENOMEM); the block is then as it was. Shrinks in place and gives the tail back;
+ * grows in place over the free neighbours to the right, one by one and no further than needed, or
+ * into the untouched end of the heap; mapped blocks by mremap(2); only then the block moves.
+ * Misuse is detected as by os_free.
+ */
+OSMEM_API void *os_realloc(void *ptr, size_t size) __attribute__((alloc_size(2))) OSMEM_USE_RESULT;
+
+/*
+ * Frees the block at `ptr`; NULL does nothing. errno is kept. Heap memory is marked free and
+ * merged with free neighbours, the break is never lowered; a mapped block is unmapped.
+ * Misuse detected: double free, interior, misaligned, foreign, stack, static and unmapped
+ * pointers, of heap and of mapped blocks. Cost: O(1), amortised.
+ */
+OSMEM_API void os_free(void *ptr);
+
+/* os_realloc(ptr, count * size), but NULL and ENOMEM, block untouched, when the product overflows.
+ */
+OSMEM_API void *os_reallocarray(void *ptr, size_t count, size_t size) OSMEM_USE_RESULT;
+
+/*
+ * As os_malloc, aligned to `alignment`. NULL with EINVAL when that is not a power of two
+ * (any size is accepted, as in C23). Nothing is wasted but the granules cut off.
+ */
+OSMEM_API void *os_aligned_alloc(size_t alignment, size_t size)
+    OSMEM_ALLOCATES(alloc_align(1), alloc_size(2));
+
+/*
+ * As os_aligned_alloc, stores the block in *out and returns 0. Returns EINVAL when `alignment` is
+ * not a power of two and a multiple of sizeof(void *), ENOMEM when there is no memory; *out and
+ * errno are then untouched. Size 0 stores NULL.
+ */
+OSMEM_API int os_posix_memalign(void **out, size_t alignment, size_t size) OSMEM_USE_RESULT;
+
+/*
+ * os_free for callers that know the size (C23). A size (or alignment) that the block cannot have
+ * been allocated with is misuse and dies with a message.
+ */
+OSMEM_API void os_free_sized(void *ptr, size_t size);
+OSMEM_API void os_free_aligned_sized(void *ptr, size_t alignment, size_t size);
+
+/*
+ * Bytes that may be used at `ptr`: the size asked for, rounded up to granules (mapped: to pages),
+ * and at most one granule more. 0 for NULL. Misuse is detected as by os_free.
+ */
+OSMEM_API size_t os_malloc_usable_size(void *ptr);
+
+/*
+ * Gives the whole free pages inside the caller's heap and the heaps of ended threads back to the
+ * kernel (madvise(2), MADV_DONTNEED), below live blocks too, but for `pad` bytes of the untouched
+ * end; drops cached mappings. Returns 1 if any page was given back, else 0. errno is kept.
+ * Cost: O(free blocks), one system call for each run of free pages.
+ */
+OSMEM_API int os_malloc_trim(size_t pad);
+
+/* ---- statistics: what the allocator holds ------------------------------------------------- */
+
+struct os_stats {
+    size_t requested;        /* bytes in live blocks as asked for; those of heap blocks are counted
+                              * only with OSMEM_CONF=requested:on, else taken as `allocated` */
+    size_t allocated;        /* bytes in live heap blocks, whole granules */
+    size_t allocated_blocks; /* how many */
+    size_t free;             /* bytes in free heap blocks below the untouched ends */
+    size_t free_blocks;      /* how many; neighbours not merged yet count separately */
+    size_t untouched;        /* bytes at the untouched ends of the heap's regions */
+    size_t metadata;         /* bytes of tags, index and headers set aside in the regions */
+    size_t heap;             /* allocated + free + untouched + metadata */
+    size_t mapped;           /* bytes in live mapped blocks, whole pages */
+    size_t mapped_blocks;    /* how many */
+    size_t mapped_cached;    /* bytes in mappings kept for sizes that come again */
+    size_t resident;         /* bytes of all the above in physical memory now (mincore(2)) */
+    size_t heaps;            /* heaps counted: one for a thread, parked ones included */
+    size_t sbrk_calls;       /* break extensions, mappings, unmappings, … since the start; */
+    size_t mmap_calls;       /* these five are of the process, also in os_heap_stats */
+    size_t munmap_calls;
+    size_t mremap_calls;
+    size_t madvise_calls;
+};
+
+/*
+ * Fills *stats with the sum over all heaps and mapped blocks. Exact for the calling thread's heap
+ * and while no other thread is allocating; otherwise each heap is counted while it changes.
+ * O(heap): a scan over the tags.
+ */
+OSMEM_API void os_malloc_stats(struct os_stats *stats);
+
+/*
+ * The same for the heap number `index` (0 … heaps - 1, in order of creation; mapped blocks belong
+ * to no heap and count 0). Returns 0, or -1 with EINVAL when there is no such heap.
+ */
+OSMEM_API int os_heap_stats(size_t index, struct os_stats *stats);
+
+/* ---- the heap, block by block -------------------------------------------------------------- */
+
+enum os_block_kind {
+    OS_BLOCK_USED,      /* a live block of the heap */
+    OS_BLOCK_FREE,      /* a free block of the heap */
+    OS_BLOCK_UNTOUCHED, /* the end of a region that no block has reached yet */
+    OS_BLOCK_METADATA,  /* tags, index and headers at the start of a region */
+    OS_BLOCK_MAPPED,    /* a live mapped block */
+    OS_BLOCK_CACHED,    /* a mapping kept for its size to come again */
+};
+
+struct os_block {
+    void *address;
+    size_t size; /* bytes, a multiple of 16; mapped: of the page size */
+    enum os_block_kind kind;
+    size_t heap; /* number of the owning heap, as in os_heap_stats; mapped: (size_t)-1 */
+};
+
+/* Called for each block; a non-zero return ends the walk. It may not allocate or free by os_*. */
+typedef int os_heap_visitor(const struct os_block *block, void *context);
+
+/*
+ * Visits every block of every heap in address order within each region, then every mapped block.
+ * Returns 0, or what the visitor returned. The blocks of a region have no gaps between them.
+ * Consistent as os_malloc_stats is. Cost: O(heap).
+ */
+OSMEM_API int os_heap_walk(os_heap_visitor *visit, void *context);
+
+/*
+ * Checks every invariant of the calling thread's heap, of the parked heaps and of the registry of
+ * mapped blocks. Returns 0, or the number of the first broken invariant (docs/design.md lists
+ * them), with one line about it on standard error. Cost: O(heap). Needs 1/128 of the heap as
+ * scratch memory for its duration, and skips the checks of the index when it cannot have that.
+ */
+OSMEM_API int os_heap_check(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

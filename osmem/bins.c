@@ -53,18 +53,32 @@ void bins_push(struct bins *bins, void *block, size_t granules) {
     bins->entries++;
 }
 
-void *bins_pop(struct bins *bins, size_t granules) {
-    struct bin_chunk *chunk = bins->top[granules];
-    if (chunk == NULL)
+static void *entry_block(const struct bin_chunk *chunk, size_t index) {
+    return (void *)((uintptr_t)chunk->zone << ZONE_SHIFT | (uintptr_t)chunk->entries[index]
+                                                               << GRANULE_SHIFT);
+}
+
+void *bins_peek(const struct bins *bins, size_t granules, size_t after) {
+    const struct bin_chunk *chunk = bins->top[granules];
+    return chunk == NULL || chunk->count <= after ? NULL
+                                                  : entry_block(chunk, chunk->count - after - 1);
+}
+
+void *bins_pop(struct bins *bins, size_t granules) { return bins_take(bins, granules, 0); }
+
+void *bins_take(struct bins *bins, size_t granules, size_t after) {
+    void *block = bins_peek(bins, granules, after);
+    if (block == NULL)
         return NULL;
-    uintptr_t entry = chunk->entries[--chunk->count];
-    uintptr_t block = (uintptr_t)chunk->zone << ZONE_SHIFT | entry << GRANULE_SHIFT;
+    struct bin_chunk *chunk = bins->top[granules];
+    chunk->count--;
+    chunk->entries[chunk->count - after] = chunk->entries[chunk->count];
     if (chunk->count == 0) {
         bins->top[granules] = chunk->below;
         chunk_drop(bins, chunk);
     }
     bins->entries--;
-    return (void *)block;
+    return block;
 }
 
 void bins_reset(struct bins *bins) {

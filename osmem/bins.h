@@ -95,6 +95,12 @@ void bins_push(struct bins *bins, void *block, size_t granules);
 /* Takes the newest entry out of a bin, valid or not; NULL if it is empty. O(1). */
 void *bins_pop(struct bins *bins, size_t granules);
 
+/* The entry that lies below `after` others in its bin's newest chunk, left in; NULL: none does. */
+void *bins_peek(const struct bins *bins, size_t granules, size_t after);
+
+/* The same, taken out: the newest goes into its place. */
+void *bins_take(struct bins *bins, size_t granules, size_t after);
+
 /* Drops every entry; the bitmap keeps no bit. O(chunks). */
 void bins_reset(struct bins *bins);
 

@@ -282,6 +282,23 @@ static void *heap_fit(struct heap *heap, size_t granules) {
     return block_cut(heap, block, size, granules);
 }
 
+/* The same without an index: looks at every free block. All is merged; the run is too small. */
+static void *heap_fit_unindexed(struct heap *heap, size_t granules) {
+    void *best = NULL;
+    size_t best_size = SIZE_MAX;
+    for (struct region *region = heap->regions; region != NULL; region = region->next) {
+        struct tag_line *lines = region->lines;
+        for (size_t start = REGION_FIRST, size; start < region->top; start += size) {
+            size = tags_size(lines, start);
+            if (tags_is_free(lines, start) && size >= granules && size < best_size) {
+                best = region_block(region, start);
+                best_size = size;
+            }
+        }
+    }
+    return best == NULL ? NULL : block_cut(heap, best, best_size, granules);
+}
+
 static size_t untouched(const struct region *region) {
     return load_relaxed(&region->committed) - region->top;
 }
@@ -331,13 +348,47 @@ void *heap_allocate(struct heap *heap, size_t granules) {
     if (block == NULL && unlikely(heap->bins.incomplete)) {
         heap_reindex(heap);
         block = heap_fit(heap, granules);
+        if (block == NULL && heap->bins.incomplete)
+            block = heap_fit_unindexed(heap, granules);
     }
     if (block == NULL)
         block = heap_take_untouched(heap, granules, carve_count(heap, granules));
     return block;
 }
 
+/* A free block of exactly this size that happens to be aligned, among those that come up first. */
+static void *aligned_take(struct heap *heap, size_t granules, size_t alignment) {
+    if (heap->run != NULL && heap->run_granules == granules &&
+        is_aligned((uintptr_t)heap->run, alignment)) {
+        void *run = heap->run;
+        heap->run = NULL;
+        return run;
+    }
+    if (granules >= LARGE_MIN)
+        return NULL;
+    struct quick *quick = &heap->quick[quick_index(granules)];
+    for (size_t i = quick_count(quick); i-- > 0;) {
+        void *block = quick->slot[i];
+        if (is_aligned((uintptr_t)block, alignment) && block_size(block) == granules) {
+            index_remove(heap, block, granules);
+            return block;
+        }
+    }
+    void *block;
+    for (size_t i = 0; (block = bins_peek(&heap->bins, granules, i)) != NULL; i++) {
+        if (is_aligned((uintptr_t)block, alignment) && entry_is_valid(block, granules) &&
+            block != heap->run)
+            return bins_take(&heap->bins, granules, i);
+    }
+    return NULL;
+}
+
 void *heap_allocate_aligned(struct heap *heap, size_t granules, size_t alignment) {
+    void *found = aligned_take(heap, granules, alignment);
+    if (found != NULL) {
+        heap->zeroed = false;
+        return block_cut(heap, found, granules, granules);
+    }
     size_t slack = alignment / GRANULE_BYTES - 1;
     char *block = heap_allocate(heap, granules + slack);
     if (block == NULL)
@@ -458,6 +509,7 @@ bool heap_resize(struct heap *heap, void *block, size_t granules, size_t wanted)
 /* What is left of the current region's end becomes an ordinary free block. */
 static void current_retire(struct heap *heap) {
     struct region *region = heap->current;
+    region_retire(region);
     size_t start = region->top, rest = untouched(region);
     heap->current = NULL;
     if (rest == 0)

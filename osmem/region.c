@@ -162,6 +162,13 @@ struct region *region_create(struct heap *heap, size_t granules) {
     return region;
 }
 
+void region_retire(struct region *region) {
+    system_lock(&region_lock);
+    if (brk_area.growing == region)
+        brk_area.growing = NULL;
+    system_unlock(&region_lock);
+}
+
 bool region_extend(struct region *region, size_t granules) {
     system_lock(&region_lock);
     size_t least = granules_bytes(region->top + granules);

@@ -117,4 +117,7 @@ struct region *region_create(struct heap *heap, size_t granules);
  */
 bool region_extend(struct region *region, size_t granules);
 
+/* Nobody extends the region any more: what is committed is all it has. Takes region_lock. */
+void region_retire(struct region *region);
+
 #endif

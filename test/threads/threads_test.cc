@@ -225,9 +225,10 @@ TEST(Threads, DoubleFreesAcrossThreadsAreCaught) {
                 continue;
             Ended ended = run_child([&] {
                 void *block = os_malloc(80);
-                os_malloc(16);
+                void *neighbour = os_malloc(16);
                 first(block);
                 second(block);
+                os_free(neighbour);
             });
             EXPECT_TRUE(ended.died_of("os_free", "is already free")) << ended;
         }

@@ -33,6 +33,8 @@ OSMEM_COPTS = [
     "-ftls-model=initial-exec",
     # Bazel's own toolchain keeps the frame pointer; the fast path is short enough to notice.
     "-fomit-frame-pointer",
+    # Two neighbouring words written by the fast path are two stores, not a detour through a vector register.
+    "-fno-tree-slp-vectorize",
 ] + _WARNINGS + [
     "-Wstrict-prototypes",
     "-Wmissing-prototypes",

@@ -5,8 +5,6 @@
 /* What a heap whose reserve is used up maps for further chunks. */
 #define CHUNK_SLAB (64 * KIB)
 
-#define ZONE_SHIFT (32 + GRANULE_SHIFT)
-
 void bins_give_memory(struct bins *bins, void *memory, size_t size) {
     uintptr_t start = align_up((uintptr_t)memory, sizeof(struct bin_chunk));
     bins->unused = (char *)start;
@@ -35,33 +33,22 @@ static void chunk_drop(struct bins *bins, struct bin_chunk *chunk) {
     bins->spare = chunk;
 }
 
-void bins_push(struct bins *bins, void *block, size_t granules) {
-    struct bin_chunk *chunk = bins->top[granules];
-    uint32_t zone = (uint32_t)((uintptr_t)block >> ZONE_SHIFT);
-    if (chunk == NULL || chunk->count == CHUNK_ENTRIES || chunk->zone != zone) {
-        struct bin_chunk *below = chunk;
-        chunk = chunk_take(bins);
-        if (chunk == NULL) {
-            bins->incomplete = true;
-            return;
-        }
-        *chunk = (struct bin_chunk){.below = below, .zone = zone};
-        bins->top[granules] = chunk;
-        bins_note(bins, granules);
+void bins_push_slow(struct bins *bins, uint64_t number, size_t granules) {
+    struct bin_chunk *chunk = chunk_take(bins);
+    if (chunk == NULL) {
+        bins->incomplete = true;
+        return;
     }
-    chunk->entries[chunk->count++] = (uint32_t)((uintptr_t)block >> GRANULE_SHIFT);
-    bins->entries++;
-}
-
-static void *entry_block(const struct bin_chunk *chunk, size_t index) {
-    return (void *)((uintptr_t)chunk->zone << ZONE_SHIFT | (uintptr_t)chunk->entries[index]
-                                                               << GRANULE_SHIFT);
+    *chunk = (struct bin_chunk){.below = bins->top[granules], .zone = (uint32_t)(number >> 32)};
+    bins->top[granules] = chunk;
+    bins_note(bins, granules);
+    bins_push_number(bins, number, granules);
 }
 
 void *bins_peek(const struct bins *bins, size_t granules, size_t after) {
     const struct bin_chunk *chunk = bins->top[granules];
     return chunk == NULL || chunk->count <= after ? NULL
-                                                  : entry_block(chunk, chunk->count - after - 1);
+                                                  : bins_entry(chunk, chunk->count - after - 1);
 }
 
 void *bins_pop(struct bins *bins, size_t granules) { return bins_take(bins, granules, 0); }
@@ -91,7 +78,7 @@ void bins_reset(struct bins *bins) {
     }
     for (size_t word = 0; word < LARGE_MIN / 64; word++)
         bins->nonempty[word] = 0;
-    bins->summary = 0;
+    bins->summary &= bit_at(QUICK_MAX / 64 + 1) - 1;
     bins->entries = bins->stale = 0;
     bins->incomplete = false;
 }

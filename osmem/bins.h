@@ -13,8 +13,8 @@
  * A bitmap over the sizes, of two levels, says which bins, or sets of quick.h, may hold a block.
  *
  * Invariants
- *   B1  `nonempty` has the bit of every size that a chunk or an open quick set holds.
- *   B2  bit i of `summary` is set if word i of `nonempty` is not 0.
+ *   B1  `nonempty` has the bit of every size that a chunk or a quick set holds.
+ *   B2  bit i of `summary` is set if word i of `nonempty` is not 0, and stays so for quick sets.
  *   B3  every free block below LARGE_MIN that is neither in a quick set nor the heap's run nor an
  *       untouched end has an entry in the bin of its size, unless `incomplete` is set.
  * One owner, no locks.
@@ -26,6 +26,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "osmem/quick.h"
+#include "osmem/region.h"
 #include "utils/bits.h"
 #include "utils/block_meta.h"
 
@@ -34,7 +36,8 @@
 
 #define CHUNK_ENTRIES 12
 
-/* Entries are address / 16 modulo 2^32; `zone`, the same for all in a chunk, is the rest of it. */
+/* Entries are numbers of granules (region.h) modulo 2^32; `zone` is the rest, for all in a chunk.
+ */
 struct bin_chunk {
     struct bin_chunk *below;
     uint32_t zone;
@@ -42,6 +45,10 @@ struct bin_chunk {
     uint32_t entries[CHUNK_ENTRIES];
 };
 static_assert(sizeof(struct bin_chunk) == 64, "a chunk is a cache line");
+
+static inline void *bins_entry(const struct bin_chunk *chunk, size_t index) {
+    return region_numbered((uint64_t)chunk->zone << 32 | chunk->entries[index]);
+}
 
 struct bins {
     uint64_t summary;
@@ -61,6 +68,11 @@ static inline void bins_note(struct bins *bins, size_t granules) {
     bins->summary |= bit_at((unsigned)(granules / 64));
 }
 
+/* The same on the fast path: for sizes up to QUICK_MAX, once the set was used. */
+static inline void bins_note_quick(struct bins *bins, size_t granules) {
+    bins->nonempty[granules / 64] |= bit_at((unsigned)granules);
+}
+
 static inline bool bins_noted(const struct bins *bins, size_t granules) {
     return bins->nonempty[granules / 64] & bit_at((unsigned)granules);
 }
@@ -68,7 +80,7 @@ static inline bool bins_noted(const struct bins *bins, size_t granules) {
 /* Neither the bin nor the quick set of this size holds a block. */
 static inline void bins_clear(struct bins *bins, size_t granules) {
     bins->nonempty[granules / 64] &= ~bit_at((unsigned)granules);
-    if (bins->nonempty[granules / 64] == 0)
+    if (bins->nonempty[granules / 64] == 0 && granules / 64 > QUICK_MAX / 64)
         bins->summary &= ~bit_at((unsigned)(granules / 64));
 }
 
@@ -76,7 +88,7 @@ static inline void bins_clear(struct bins *bins, size_t granules) {
 static inline size_t bins_next(const struct bins *bins, size_t granules) {
     size_t word = granules / 64;
     uint64_t sizes = bins->nonempty[word] & ~(bit_at((unsigned)granules) - 1);
-    if (sizes == 0) {
+    while (sizes == 0) {
         uint64_t words = bins->summary & ~((bit_at((unsigned)word) << 1) - 1);
         if (word == 63 || words == 0)
             return 0;
@@ -89,8 +101,23 @@ static inline size_t bins_next(const struct bins *bins, size_t granules) {
 /* Gives the bins memory to cut chunks from; what is left of the last is dropped. */
 void bins_give_memory(struct bins *bins, void *memory, size_t size);
 
-/* Enters a free block of `granules`. Out of memory for entries: sets `incomplete`. O(1). */
-void bins_push(struct bins *bins, void *block, size_t granules);
+/* bins_push where the newest chunk does not do. */
+void bins_push_slow(struct bins *bins, uint64_t number, size_t granules);
+
+/* Enters the free block number `number`. Out of memory for entries: sets `incomplete`. O(1). */
+static inline void bins_push_number(struct bins *bins, uint64_t number, size_t granules) {
+    struct bin_chunk *chunk = bins->top[granules];
+    if (unlikely(chunk == NULL || chunk->count == CHUNK_ENTRIES || chunk->zone != number >> 32)) {
+        bins_push_slow(bins, number, granules);
+        return;
+    }
+    chunk->entries[chunk->count++] = (uint32_t)number;
+    bins->entries++;
+}
+
+static inline void bins_push(struct bins *bins, const void *block, size_t granules) {
+    bins_push_number(bins, region_number(block), granules);
+}
 
 /* Takes the newest entry out of a bin, valid or not; NULL if it is empty. O(1). */
 void *bins_pop(struct bins *bins, size_t granules);

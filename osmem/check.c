@@ -112,15 +112,13 @@ static enum invariant check_quick(struct index_check *check) {
     struct heap *heap = check->heap;
     for (size_t index = 1; index < QUICK_SETS; index++) {
         const struct quick *quick = &heap->quick[index];
-        if (quick->fill > QUICK_SLOTS + 1)
+        if (quick->fill > QUICK_SLOTS + 1 || (quick->fill != 0 && quick->fill < quick_empty(index)))
             return INVARIANT_Q1;
-        bool open = heap->quick_open[index / 64] & bit_at((unsigned)index);
-        if (open != (quick->fill != 0))
+        bool used = heap->quick_open[index / 64] & bit_at((unsigned)index);
+        if (used != (quick->fill != 0) || (quick->top != 0) != (quick_count(quick, index) != 0))
             return INVARIANT_Q1;
-        if (index <= QUICK_MAX && open && !bins_noted(&heap->bins, index))
-            return INVARIANT_B1;
-        for (size_t i = 0; i < quick_count(quick); i++) {
-            const void *block = quick->slot[i];
+        for (size_t slot = quick->fill; slot-- > quick_empty(index);) {
+            const void *block = quick_block(quick, slot);
             if (!mark(check, block, true))
                 return INVARIANT_Q2;
             size_t granules = tags_size(region_of(block)->lines, region_granule(block));
@@ -145,12 +143,11 @@ static enum invariant check_bins(struct index_check *check) {
             return INVARIANT_B1;
         for (const struct bin_chunk *chunk = bins->top[granules]; chunk; chunk = chunk->below) {
             for (uint32_t i = 0; i < chunk->count; i++) {
-                uintptr_t block = (uintptr_t)chunk->zone << (32 + GRANULE_SHIFT) |
-                                  (uintptr_t)chunk->entries[i] << GRANULE_SHIFT;
-                struct region *region = own_region(check, (void *)block);
-                if (region != NULL && tags_is_free(region->lines, region_granule((void *)block)) &&
-                    tags_size(region->lines, region_granule((void *)block)) == granules)
-                    mark(check, (void *)block, false);
+                void *block = bins_entry(chunk, i);
+                struct region *region = own_region(check, block);
+                if (region != NULL && tags_is_free(region->lines, region_granule(block)) &&
+                    tags_size(region->lines, region_granule(block)) == granules)
+                    mark(check, block, false);
             }
         }
     }
@@ -179,7 +176,14 @@ static enum invariant check_tree(struct index_check *check, void *node, void *lo
     return broken != 0 ? broken : check_tree(check, right, node, high);
 }
 
-/* Every free block is marked, and of two neighbours one waits in a quick set. */
+/* Whether a free block may have free neighbours: it is in a quick set, or noted. */
+static bool is_waiting(const struct region *region, const struct marks *marks, size_t granule) {
+    size_t line = granule / LINE_GRANULES;
+    return (marks->quick[granule / 64] & bit_at((unsigned)granule)) ||
+           (region->unmerged[line / 64] & bit_at((unsigned)line));
+}
+
+/* Every free block is marked, and of two neighbours one waits for merging. */
 static enum invariant check_marks(struct index_check *check, struct region *region) {
     struct marks *marks = &check->marks[region->ordinal];
     bool waiting = false, left_is_free = false;
@@ -187,13 +191,13 @@ static enum invariant check_marks(struct index_check *check, struct region *regi
         uint64_t bit = bit_at((unsigned)granule);
         size_t granules = tags_size(region->lines, granule);
         bool is_free = tags_is_free(region->lines, granule);
-        bool is_quick = marks->quick[granule / 64] & bit;
+        bool waits = is_free && is_waiting(region, marks, granule);
         if (is_free && !(marks->indexed[granule / 64] & bit) && !check->heap->bins.incomplete)
             return granules < LARGE_MIN ? INVARIANT_B3 : INVARIANT_L1;
-        if (is_free && left_is_free && !is_quick && !waiting)
+        if (is_free && left_is_free && !waits && !waiting)
             return INVARIANT_H1;
         left_is_free = is_free;
-        waiting = is_quick;
+        waiting = waits;
         granule += granules;
     }
     bool top_is_free = region == check->heap->current;

@@ -4,9 +4,9 @@
  *
  * Allocation is exact best fit over all free blocks as they lie: a block freed lately of just this
  * size (quick.h), else the smallest bin that has one (bins.h), else the tree (large.h); what is too
- * large is split. The untouched end comes last. Merging is deferred: a freed block waits in a quick
- * set, and is merged with its neighbours when its set overflows, when the heap is about to grow,
- * and before the untouched end of a small heap is taken.
+ * large is split. The untouched end comes last. Merging is deferred (merge.h): it is done when no
+ * free block fits and the heap is about to grow, is small, or has taken much from its untouched end
+ * since it merged last. Large blocks are merged as they are freed.
  *
  * The free block that was merged or cut last is the *run*: it is kept out of the index, since what
  * is freed or asked for next is often beside it (after the designated victim of Lea's malloc, but a
@@ -14,10 +14,10 @@
  * blocks are cut at once, and the others wait in the set as if they had been freed.
  *
  * Invariants
- *   H1  of two neighbours that are both free, one at least lies in a quick set or is an untouched
- *       end of a region other than `current`.
+ *   H1  of two neighbours that are both free, one at least lies in a quick set or starts in a line
+ *       noted as unmerged, or is an untouched end of a region other than `current`.
  *   H2  the run is a free block of run_granules that neither quick sets, bins nor tree know.
- * So merging the quick sets merges everything. One owner; no locks but those of region.h.
+ * One owner; no locks but those of region.h.
  */
 #ifndef OSMEM_OSMEM_HEAP_H
 #define OSMEM_OSMEM_HEAP_H
@@ -37,12 +37,17 @@
  */
 #define SMALL_HEAP (1 * MIB)
 
+/* Up to this many granules, several blocks are cut at once where one size is asked for repeatedly.
+ */
+#define CARVE_MAX 64
+
 struct heap {
     struct quick quick[QUICK_SETS];
     uint64_t quick_open[(QUICK_SETS + 63) / 64]; /* sets that are not closed */
     size_t quick_shared;                         /* granules in the shared sets */
     size_t granules;                             /* committed, in all regions */
     size_t taken;             /* granules taken from untouched ends since all was merged */
+    size_t spilled;           /* granules that left the quick sets unmerged since then */
     void *run;                /* a free block that the index does not know; NULL: none */
     size_t run_granules;      /* its size */
     size_t missed;            /* the size up to QUICK_MAX that no quick set had, last */
@@ -51,6 +56,7 @@ struct heap {
     struct region *current;   /* the region whose untouched end is used */
     uint32_t current_counted; /* what of its committed granules `granules` counts */
     struct region *regions;   /* all, the newest first */
+    struct region *unmerged;  /* those with lines noted for merging */
     struct large large;
     struct bins bins;
 
@@ -64,7 +70,19 @@ struct heap {
     bool unsure; /* left by a thread that a fork did not take along */
     struct region *remote __attribute__((aligned(64))); /* atomic: regions with remote frees */
 };
-static_assert(sizeof(struct heap) <= REGION_RESERVE / 2, "a heap fits where its region keeps it");
+static_assert(sizeof(struct heap) <= REGION_RESERVE, "a heap fits where its region keeps it");
+
+/* Notes that a free block in bin, tree or run may have a free neighbour (merge.h). */
+static inline void heap_note_unmerged(struct heap *heap, const void *block) {
+    struct region *region = region_of(block);
+    size_t line = region_granule(block) / LINE_GRANULES;
+    if (region->unmerged_words == 0) {
+        region->unmerged_next = heap->unmerged;
+        heap->unmerged = region;
+    }
+    region->unmerged_words |= bit_at((unsigned)(line / 64));
+    region->unmerged[line / 64] |= bit_at((unsigned)line);
+}
 
 /* A new heap in a region of its own with room for `granules`; NULL: no memory. */
 struct heap *heap_create(size_t granules);
@@ -86,12 +104,6 @@ void heap_free(struct heap *heap, void *block, size_t granules);
 
 /* Resizes the block in place; false: not possible, nothing changed. May extend the heap's end. */
 bool heap_resize(struct heap *heap, void *block, size_t granules, size_t wanted);
-
-/* Merges every free block with its free neighbours. */
-void heap_merge_all(struct heap *heap);
-
-/* Merges all and builds the index of small free blocks anew from the tags. O(heap). */
-void heap_reindex(struct heap *heap);
 
 /* Takes over all regions of `other`, whose thread is gone. Under region_lock. */
 void heap_adopt(struct heap *heap, struct heap *other);

@@ -109,26 +109,22 @@ static __attribute__((noinline)) void *malloc_slow(size_t size) {
     return size == 0 ? NULL : allocate(size, GRANULE_BYTES, &zeroed);
 }
 
-/*
- * The newest block in the quick set of just this size; NULL where there is none. The set's fill is
- * 0 while the thread has no heap.
- */
-static inline void *quick_pop(size_t granules) {
-    struct quick *quick = &thread_heap->quick[granules];
-    uint64_t fill = quick->fill;
-    if (unlikely(!quick_has_block(fill)))
-        return NULL;
-    void *block = quick->slot[fill - 2];
-    quick->fill = fill - 1;
+/* Puts the newest block of a quick set to use, whose number this is. */
+static inline void *quick_use(struct quick *quick, uint32_t number) {
+    quick_pop(quick);
+    void *block = region_numbered(number);
     tags_set_used(region_of(block)->lines, region_granule(block));
     return block;
 }
 
+/* The fast path; the quick sets are all empty while the thread has no heap. */
 void *os_malloc(size_t size) {
     size_t granules = granules_for(size);
     if (likely(granules - 1 < QUICK_MAX)) {
-        void *block = quick_pop(granules);
-        if (likely(block != NULL)) {
+        struct quick *quick = &thread_heap->quick[granules];
+        uint32_t newest = quick->top;
+        if (likely(newest != 0)) {
+            void *block = quick_use(quick, newest);
             paranoid();
             return block;
         }
@@ -143,13 +139,15 @@ void *os_calloc(size_t count, size_t size) {
         return NULL;
     }
     size_t granules = granules_for(total);
-    bool zeroed = false;
-    void *block = granules - 1 < QUICK_MAX ? quick_pop(granules) : NULL;
-    if (block == NULL) {
-        if (total == 0 || (block = allocate(total, GRANULE_BYTES, &zeroed)) == NULL)
-            return NULL;
+    if (likely(granules - 1 < QUICK_MAX)) {
+        struct quick *quick = &thread_heap->quick[granules];
+        uint32_t newest = quick->top;
+        if (likely(newest != 0))
+            return memset(quick_use(quick, newest), 0, total);
     }
-    return zeroed ? block : memset(block, 0, total);
+    bool zeroed = false;
+    void *block = total == 0 ? NULL : allocate(total, GRANULE_BYTES, &zeroed);
+    return block == NULL || zeroed ? block : memset(block, 0, total);
 }
 
 /* ---- freeing -----------------------------------------------------------------------------------
@@ -175,34 +173,40 @@ static SLOW void free_slow(void *ptr) {
         release("free", ptr);
 }
 
+static __attribute__((noinline)) void free_full(struct heap *heap, void *ptr, size_t granules) {
+    heap_free(heap, ptr, granules);
+    paranoid();
+}
+
 /*
  * The fast path: a block of up to QUICK_MAX granules of the thread's own heap goes into its quick
  * set. Whatever is unusual about the pointer takes the slow path, which says what it is.
  */
 void os_free(void *ptr) {
     struct heap *heap = thread_heap;
-    if (unlikely(region_owner_near(ptr) != heap || !is_aligned((uintptr_t)ptr, GRANULE_BYTES) ||
+    uint64_t number = region_near_number(ptr);
+    if (unlikely(number >= NEAR_GRANULES || region_near_owner(number) != heap ||
                  load_relaxed(&heap->remote) != NULL)) {
         free_slow(ptr);
         return;
     }
     unsigned granule = region_granule(ptr);
-    struct tag_line *lines = region_of(ptr)->lines, *line = tags_line(lines, granule);
-    uint64_t free = load_relaxed(&line->free), bit = bit_at(granule);
-    if (unlikely(!(load_relaxed(&line->starts) & ~free & bit))) {
+    struct tag_line *line = tags_line(region_of(ptr)->lines, granule);
+    uint64_t starts = load_relaxed(&line->starts), free = load_relaxed(&line->free);
+    if (unlikely(!((starts & ~free) >> (granule & 63) & 1))) {
         free_slow(ptr);
         return;
     }
-    uint64_t window = tags_window(line, granule);
-    struct quick *quick = &heap->quick[window != 0 ? bit_lowest(window) + 1 : 0];
-    uint64_t fill = quick->fill;
-    if (likely(quick_has_room(fill))) {
-        store_relaxed(&line->free, free | bit);
-        quick->slot[fill - 1] = ptr;
-        quick->fill = fill + 1;
-    } else {
-        heap_free(heap, ptr, tags_size(lines, granule));
+    size_t granules = tags_size_in(line, starts, granule);
+    struct quick *quick = &heap->quick[granules <= QUICK_MAX ? granules : 0];
+    if (unlikely(!quick_has_room(quick->fill))) {
+        free_full(heap, ptr, granules);
+        return;
     }
+    store_relaxed(&line->free, free | bit_at(granule));
+    if (quick->top == 0)
+        bins_note_quick(&heap->bins, granules);
+    quick_push(quick, (uint32_t)number);
     paranoid();
 }
 

@@ -4,16 +4,20 @@
  *
  * After Weinstock and Wulf, "Quick Fit" (1988): sets of a few blocks, last in, first out. A block
  * of n <= QUICK_MAX granules has the set number n to itself; larger blocks share QUICK_SHARED sets
- * by n modulo their number. A set is bounded, so that what stays unmerged is bounded too: when it
- * is full its older half is merged (heap.c).
+ * by n modulo their number. A set is bounded, to QUICK_SLOTS blocks or about QUICK_BYTES: when it
+ * is full, its older half goes into the index (index.c). A slot holds a granule's number in the
+ * near zone (region.h), so that a set is one cache line; blocks that lie elsewhere are never in a
+ * set.
  *
- * `fill` counts from 1, so that zeroed memory is a *closed* set: neither path touches it. A set is
- * opened when the bitmap of sizes (bins.h) has been told that its size exists, and closed again
- * when that bit is cleared.
+ * The newest block stands in `top`, so that malloc finds it without knowing how many there are; the
+ * older ones stand in the last slots, the oldest first, behind one that is 0. `fill` is the number
+ * of slots used or not usable, so that "full" is the same number for every set, and 0, which is
+ * full as well, for a set that was never used: zeroed memory is a valid set.
  *
  * Invariants
- *   Q1  fill <= QUICK_SLOTS + 1; fill == 0: closed, and slots mean nothing.
- *   Q2  slot[0 … fill - 2] are distinct free blocks of the owning heap, of a size of this set.
+ *   Q1  fill is 0 or quick_empty … QUICK_SLOTS + 1. top is 0 if and only if no block is in the set.
+ *   Q2  slot[quick_empty … fill - 2] and top are distinct free blocks of the owning heap, of a size
+ *       of this set.
  */
 #ifndef OSMEM_OSMEM_QUICK_H
 #define OSMEM_OSMEM_QUICK_H
@@ -22,14 +26,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define QUICK_MAX 64
+#include "osmem/region.h"
+#include "utils/align.h"
+
+#define QUICK_MAX 256
 #define QUICK_SHARED 32
 #define QUICK_SETS (QUICK_MAX + 1 + QUICK_SHARED)
-#define QUICK_SLOTS 7
+#define QUICK_SLOTS 14
+#define QUICK_BYTES (8 * KIB)
 
 struct quick {
-    uint64_t fill;
-    void *slot[QUICK_SLOTS];
+    uint32_t fill;
+    uint32_t top; /* 0: the set is empty */
+    uint32_t slot[QUICK_SLOTS];
 };
 static_assert(sizeof(struct quick) == 64, "a set is a cache line");
 
@@ -37,34 +46,58 @@ static inline size_t quick_index(size_t granules) {
     return granules <= QUICK_MAX ? granules : QUICK_MAX + 1 + granules % QUICK_SHARED;
 }
 
-/* Open and with room for one more; open and with a block to take. */
-static inline bool quick_has_room(uint64_t fill) { return fill - 1 < QUICK_SLOTS; }
-static inline bool quick_has_block(uint64_t fill) { return fill - 2 < QUICK_SLOTS; }
-
-static inline size_t quick_count(const struct quick *quick) {
-    return quick->fill == 0 ? 0 : quick->fill - 1;
+/* How many blocks the set number `index` may hold. */
+static inline size_t quick_capacity(size_t index) {
+    size_t count = index <= QUICK_MAX && index > 0 ? QUICK_BYTES / granules_bytes(index) : 0;
+    return size_min(size_max(count, 2), QUICK_SLOTS);
 }
 
-static inline void quick_push(struct quick *quick, void *block) {
-    quick->slot[quick->fill++ - 1] = block;
+/* The fill of the set number `index` when it is empty, once it was used. */
+static inline uint32_t quick_empty(size_t index) {
+    return QUICK_SLOTS + 1 - (uint32_t)quick_capacity(index);
 }
+
+static inline bool quick_has_room(uint32_t fill) { return fill - 1 < QUICK_SLOTS; }
+
+static inline size_t quick_count(const struct quick *quick, size_t index) {
+    return quick->fill == 0 ? 0 : quick->fill - quick_empty(index);
+}
+
+/* The block in `slot`, counted from quick_empty for the oldest, by its number. */
+static inline uint32_t quick_number(const struct quick *quick, size_t slot) {
+    return slot + 1 == quick->fill ? quick->top : quick->slot[slot];
+}
+
+static inline void *quick_block(const struct quick *quick, size_t slot) {
+    return region_numbered(quick_number(quick, slot));
+}
+
+/* Adds a block of the near zone, by its number, to a set that has room. */
+static inline void quick_push(struct quick *quick, uint32_t number) {
+    quick->slot[quick->fill++ - 1] = quick->top;
+    quick->top = number;
+}
+
+/* Takes the newest block out of a set that has one. */
+static inline void quick_pop(struct quick *quick) { quick->top = quick->slot[--quick->fill - 1]; }
 
 /* Takes out the block in `slot`, keeping the order of the others. */
 static inline void quick_remove_at(struct quick *quick, size_t slot) {
-    quick->fill--;
-    for (size_t i = slot; i < quick->fill - 1; i++)
-        quick->slot[i] = quick->slot[i + 1];
+    for (; slot + 1 < quick->fill; slot++)
+        quick->slot[slot] = quick_number(quick, slot + 1);
+    quick_pop(quick);
 }
 
-/* Takes `block` out; false if it is not in the set. */
-static inline bool quick_remove(struct quick *quick, const void *block) {
-    for (size_t i = quick_count(quick); i-- > 0;) {
-        if (quick->slot[i] == block) {
-            quick_remove_at(quick, i);
-            return true;
-        }
+/* The slot of the block number `number` in a quick set; 0 if it is not there. */
+static inline size_t quick_find(const struct quick *quick, size_t index, uint32_t number) {
+    if (quick->top == number)
+        return quick->fill - 1;
+    size_t slot = quick->top == 0 ? 0 : quick->fill - 1;
+    for (size_t first = quick_empty(index); slot > first;) {
+        if (quick->slot[--slot] == number)
+            return slot;
     }
-    return false;
+    return 0;
 }
 
 #endif

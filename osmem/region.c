@@ -5,7 +5,7 @@
 #include "osmem/conf.h"
 #include "osmem/tags.h"
 
-struct region_zone region_zones[2];
+struct region_near region_near;
 struct system_lock region_lock;
 
 /* All of the following is written under region_lock. */
@@ -20,12 +20,21 @@ static struct {
 
 /* ---- owners -------------------------------------------------------------------------------- */
 
+static struct {
+    uintptr_t base;
+    struct heap *owner[FAR_REGIONS];
+} far_zones[2];
+
 static struct heap **owner_slot(const void *ptr) {
+    uintptr_t base = load_relaxed(&region_near.base);
+    size_t index = ((uintptr_t)ptr - base) >> OSMEM_REGION_SHIFT;
+    if (base != 0 && index < NEAR_REGIONS)
+        return &region_near.owner[index];
     for (unsigned i = 0; i < 2; i++) {
-        uintptr_t base = load_relaxed(&region_zones[i].base);
-        size_t index = ((uintptr_t)ptr - base) >> OSMEM_REGION_SHIFT;
-        if (base != 0 && index < ZONE_REGIONS)
-            return &region_zones[i].owner[index];
+        base = load_relaxed(&far_zones[i].base);
+        index = ((uintptr_t)ptr - base) >> OSMEM_REGION_SHIFT;
+        if (base != 0 && index < FAR_REGIONS)
+            return &far_zones[i].owner[index];
     }
     return NULL;
 }
@@ -39,13 +48,21 @@ void region_set_owner(struct region *region, struct heap *heap) {
     __atomic_store_n(owner_slot(region), heap, __ATOMIC_RELEASE);
 }
 
-/* Makes sure that the region at `base` lies in a zone. */
-static bool zone_covers(uintptr_t base) {
+/*
+ * Makes sure that the region at `base` lies in a zone. The break goes up from the first region,
+ * mappings mostly go down.
+ */
+static bool zone_covers(uintptr_t base, bool is_mapped) {
     if (owner_slot((void *)base) != NULL)
         return true;
+    if (region_near.base == 0) {
+        size_t below = is_mapped ? NEAR_BYTES - GIB : GIB;
+        store_relaxed(&region_near.base, base > below ? base - below : REGION_BYTES);
+        return true;
+    }
     for (unsigned i = 0; i < 2; i++) {
-        if (region_zones[i].base == 0) {
-            store_relaxed(&region_zones[i].base, base - ZONE_REGIONS / 2 * REGION_BYTES);
+        if (far_zones[i].base == 0) {
+            store_relaxed(&far_zones[i].base, base - FAR_REGIONS / 2 * REGION_BYTES);
             return true;
         }
     }
@@ -56,8 +73,6 @@ static bool zone_covers(uintptr_t base) {
 
 static struct region *region_format(uintptr_t base, size_t committed_bytes, bool is_zero,
                                     struct heap *heap) {
-    if (!zone_covers(base))
-        return NULL;
     struct region *region = (struct region *)base;
     if (!is_zero)
         memset(region, 0, sizeof *region);
@@ -138,6 +153,8 @@ static struct region *region_from_break(struct heap *heap, size_t granules) {
         }
         size_t bytes = brk_area.end - base;
         if (bytes < REGION_BYTES) {
+            if (!zone_covers(base, false))
+                return NULL;
             struct region *region = region_format(base, bytes, !brk_area.moved, heap);
             brk_area.growing = region;
             return region;
@@ -146,6 +163,8 @@ static struct region *region_from_break(struct heap *heap, size_t granules) {
         brk_area.spare_end = align_down(brk_area.end, REGION_BYTES);
     }
     uintptr_t base = brk_area.spare;
+    if (!zone_covers(base, false))
+        return NULL;
     brk_area.spare += REGION_BYTES;
     return region_format(base, REGION_BYTES, !brk_area.moved, heap);
 }
@@ -155,8 +174,10 @@ struct region *region_create(struct heap *heap, size_t granules) {
     struct region *region = region_from_break(heap, granules);
     if (region == NULL) {
         void *memory = system_map_aligned(REGION_BYTES, REGION_BYTES);
-        if (memory != NULL)
+        if (memory != NULL && zone_covers((uintptr_t)memory, true))
             region = region_format((uintptr_t)memory, REGION_BYTES, true, heap);
+        else if (memory != NULL)
+            system_unmap(memory, REGION_BYTES);
     }
     system_unlock(&region_lock);
     return region;

@@ -48,6 +48,9 @@ struct region {
     uint32_t fresh;             /* granule from which on memory was never handed out */
     uint8_t *slack;   /* for each granule: bytes of its block not asked for; may be NULL */
     uint32_t ordinal; /* check.c's: which of its heap's regions this is */
+    struct region *unmerged_next;             /* of the same heap, with a bit in `unmerged` */
+    uint64_t unmerged_words;                  /* words of `unmerged` that are not 0 */
+    uint64_t unmerged[REGION_LINES / 64];     /* lines that may have free neighbours (merge.h) */
     uint64_t remote_lines[REGION_LINES / 64]; /* atomic: lines with a bit in `remote` */
     struct tag_line lines[REGION_LINES + 1];
     uint64_t remote[REGION_LINES]; /* atomic: blocks freed by other threads */
@@ -59,18 +62,25 @@ struct region {
 /* The largest block that a region holds, in granules. */
 #define REGION_CAPACITY (REGION_GRANULES - REGION_FIRST)
 static_assert(REGION_FIRST < REGION_GRANULES / 2, "a region is mostly blocks");
+static_assert(REGION_LINES / 64 <= 64, "one word sums up a bitmap of lines");
 
 /*
- * Owners of the regions in a *zone*: 1 TiB of address space around the first region found there.
- * There are two, for the break and for mappings; only the first is asked on the fast path.
+ * Owners of the regions in the *near zone*: NEAR_BYTES of address space that begin a little below
+ * the first region. It is the only one that the fast paths know, and a granule in it has a number
+ * of 32 bits.
  */
-#define ZONE_REGIONS ((size_t)1 << 18)
+#define NEAR_BYTES ((size_t)1 << (32 + GRANULE_SHIFT))
+#define NEAR_REGIONS (NEAR_BYTES / REGION_BYTES)
+#define NEAR_GRANULES (NEAR_BYTES / GRANULE_BYTES)
 
-struct region_zone {
+/* The same for the rest: each of two zones is 1 TiB around the first region found there. */
+#define FAR_REGIONS ((size_t)1 << 18)
+
+struct region_near {
     uintptr_t base; /* address of the region with index 0; 0: no zone yet */
-    struct heap *owner[ZONE_REGIONS];
+    struct heap *owner[NEAR_REGIONS];
 };
-extern struct region_zone region_zones[2];
+extern struct region_near region_near;
 
 extern struct system_lock region_lock;
 
@@ -86,10 +96,30 @@ static inline void *region_block(struct region *region, size_t granule) {
     return (char *)region + granules_bytes(granule);
 }
 
-/* The owner if `ptr` lies in the first zone; NULL for every other address. */
-static inline struct heap *region_owner_near(const void *ptr) {
-    size_t index = ((uintptr_t)ptr - load_relaxed(&region_zones[0].base)) >> OSMEM_REGION_SHIFT;
-    return likely(index < ZONE_REGIONS) ? load_relaxed(&region_zones[0].owner[index]) : NULL;
+/*
+ * A number for every granule: how far it lies behind the near zone's start, so below NEAR_GRANULES
+ * just in that zone.
+ */
+static inline uint64_t region_number(const void *granule) {
+    return ((uintptr_t)granule - load_relaxed(&region_near.base)) >> GRANULE_SHIFT;
+}
+
+static inline void *region_numbered(uint64_t number) {
+    return (char *)load_relaxed(&region_near.base) + granules_bytes(number);
+}
+
+/*
+ * The same for an address that may be none of a granule, which then has no number in the near zone:
+ * the bits below a granule are rotated to the top.
+ */
+static inline uint64_t region_near_number(const void *ptr) {
+    uintptr_t offset = (uintptr_t)ptr - load_relaxed(&region_near.base);
+    return offset >> GRANULE_SHIFT | offset << (64 - GRANULE_SHIFT);
+}
+
+/* The owner of a granule, by a number below NEAR_GRANULES. */
+static inline struct heap *region_near_owner(uint64_t number) {
+    return load_relaxed(&region_near.owner[number >> (OSMEM_REGION_SHIFT - GRANULE_SHIFT)]);
 }
 
 /* The heap that owns the region around `ptr`; NULL if no region is there. Never reads `ptr`. */

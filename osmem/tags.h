@@ -41,23 +41,26 @@ static inline bool tags_is_used(struct tag_line *lines, size_t granule) {
     return load_relaxed(&line->starts) & ~load_relaxed(&line->free) & bit_at((unsigned)granule);
 }
 
-/* The 64 start bits behind `granule`: bit 0 is that of the next one. 0 for blocks above 64. */
-static inline uint64_t tags_window(const struct tag_line *line, unsigned granule) {
+/*
+ * Granules of the block that starts at `granule` in `line`, whose starts are given. For blocks of
+ * up to 64 granules without a branch: the start bits behind the block's own are shifted into one
+ * word.
+ */
+static inline size_t tags_size_in(const struct tag_line *line, uint64_t starts, unsigned granule) {
     unsigned index = granule & 63;
-    uint64_t next = load_relaxed(&line[1].starts) << (63 - index);
-    return (load_relaxed(&line->starts) >> index >> 1) | next;
+    uint64_t next = load_relaxed(&line[1].starts);
+    uint64_t window = (starts >> index >> 1) | next << (63 - index);
+    if (likely(window != 0))
+        return bit_lowest(window) + 1;
+    if (next != 0)
+        return LINE_GRANULES - index + bit_lowest(next);
+    return load_relaxed(&line[1].free);
 }
 
 /* Granules of the block that starts at `granule`. */
 static inline size_t tags_size(struct tag_line *lines, size_t granule) {
-    struct tag_line *line = tags_line(lines, granule);
-    uint64_t window = tags_window(line, (unsigned)granule);
-    if (likely(window != 0))
-        return bit_lowest(window) + 1;
-    uint64_t next = load_relaxed(&line[1].starts);
-    if (next != 0)
-        return LINE_GRANULES - granule % LINE_GRANULES + bit_lowest(next);
-    return load_relaxed(&line[1].free);
+    const struct tag_line *line = tags_line(lines, granule);
+    return tags_size_in(line, load_relaxed(&line->starts), (unsigned)granule);
 }
 
 /*

@@ -5,6 +5,7 @@
 #include "osmem/check.h"
 #include "osmem/conf.h"
 #include "osmem/mapped.h"
+#include "osmem/merge.h"
 #include "osmem/tags.h"
 #include "utils/die.h"
 
@@ -204,7 +205,7 @@ static void thread_exit(void *context) {
     thread_heap = &thread_no_heap;
     exiting = true;
     thread_take_in(heap);
-    heap_merge_all(heap);
+    merge_all(heap);
     system_lock(&region_lock);
     park(heap);
     system_unlock(&region_lock);

@@ -101,7 +101,7 @@ char *allocate(size_t granules) {
     return static_cast<char *>(os_malloc(granules * GRANULE_BYTES));
 }
 
-void merge_all() { heap_merge_all(thread_heap); }
+void merge_all() { ::merge_all(thread_heap); }
 
 void exhaust_heap() {
     for (;;) {

@@ -158,9 +158,9 @@ ISOLATED_TEST(DoubleFree, OfBlocksCutBeforeTheyWereAskedFor) {
     while (thread_heap->granules <= SMALL_HEAP / GRANULE_BYTES)
         ASSERT_NE(allocate(4000), nullptr);
     char *ptr = nullptr;
-    for (int i = 0; i < 100 && quick_count(&thread_heap->quick[9]) < 3; i++)
+    for (int i = 0; i < 100 && quick_count(&thread_heap->quick[9], 9) < 3; i++)
         ptr = static_cast<char *>(os_malloc(9 * GRANULE_BYTES));
-    ASSERT_GE(quick_count(&thread_heap->quick[9]), 3u);
+    ASSERT_GE(quick_count(&thread_heap->quick[9], 9), 3u);
     expect_misuse(ptr + 9 * GRANULE_BYTES, FREE);
     expect_misuse(ptr + 18 * GRANULE_BYTES, FREE);
 }
@@ -284,7 +284,7 @@ ISOLATED_TEST(Foreign, TheAllocatorsOwnMemory) {
     expect_misuse(region->lines, OWN_MEMORY);
     expect_misuse(reinterpret_cast<char *>(region) + 17, OWN_MEMORY);
     expect_misuse(reinterpret_cast<char *>(region) + granules_bytes(REGION_FIRST) - 16, OWN_MEMORY);
-    expect_misuse(&region_zones, FOREIGN);
+    expect_misuse(&region_near, FOREIGN);
 }
 
 ISOLATED_TEST(MappedMisuse, DoubleFree) {

@@ -11,7 +11,15 @@
 namespace osmem {
 namespace {
 
-void *block(size_t number) { return reinterpret_cast<void *>((number + 1) * GRANULE_BYTES); }
+constexpr size_t INDICES[] = {1, 9, 36, 37, 64, 100, 170, 256, 257, QUICK_SETS - 1};
+
+size_t capacity(size_t index) { return QUICK_SLOTS + 1 - quick_empty(index); }
+
+struct quick opened(size_t index) {
+    struct quick quick = {};
+    quick.fill = quick_empty(index);
+    return quick;
+}
 
 TEST(QuickIndex, GivesEverySmallSizeASetToItself) {
     std::set<size_t> small;
@@ -24,66 +32,90 @@ TEST(QuickIndex, GivesEverySmallSizeASetToItself) {
     }
 }
 
-TEST(QuickSet, IsClosedWhileZero) {
-    struct quick quick = {};
-    EXPECT_FALSE(quick_has_room(quick.fill));
-    EXPECT_FALSE(quick_has_block(quick.fill));
-    EXPECT_EQ(quick_count(&quick), 0u);
-    EXPECT_FALSE(quick_remove(&quick, block(1)));
+TEST(QuickSet, HoldsAFewBlocksOrAFewBytes) {
+    for (size_t index = 1; index <= QUICK_MAX; index++) {
+        EXPECT_GE(capacity(index), 2u);
+        EXPECT_LE(capacity(index), size_t{QUICK_SLOTS});
+        EXPECT_LE(capacity(index) * granules_bytes(index), size_t{QUICK_BYTES}) << index;
+    }
+    EXPECT_EQ(capacity(1), size_t{QUICK_SLOTS});
 }
 
-TEST(QuickSet, HasRoomForItsSlots) {
+TEST(QuickSet, IsFullAndEmptyWhileZero) {
     struct quick quick = {};
-    quick.fill = 1;
-    for (size_t i = 0; i < QUICK_SLOTS; i++) {
-        EXPECT_TRUE(quick_has_room(quick.fill));
-        EXPECT_EQ(quick_has_block(quick.fill), i != 0);
-        quick_push(&quick, block(i));
-        EXPECT_EQ(quick_count(&quick), i + 1);
-    }
     EXPECT_FALSE(quick_has_room(quick.fill));
-    EXPECT_TRUE(quick_has_block(quick.fill));
+    EXPECT_EQ(quick.top, 0u);
+    for (size_t index : INDICES) {
+        EXPECT_EQ(quick_count(&quick, index), 0u);
+        EXPECT_EQ(quick_find(&quick, index, 5), 0u);
+    }
+}
+
+TEST(QuickSet, HasRoomForItsCapacity) {
+    for (size_t index : INDICES) {
+        struct quick quick = opened(index);
+        for (size_t i = 0; i < capacity(index); i++) {
+            EXPECT_TRUE(quick_has_room(quick.fill));
+            EXPECT_EQ(quick.top != 0, i != 0);
+            quick_push(&quick, static_cast<uint32_t>(i + 1));
+            EXPECT_EQ(quick_count(&quick, index), i + 1);
+            EXPECT_EQ(quick.top, i + 1);
+        }
+        EXPECT_FALSE(quick_has_room(quick.fill));
+        for (size_t i = capacity(index); i > 0; i--) {
+            EXPECT_EQ(quick.top, i);
+            quick_pop(&quick);
+        }
+        EXPECT_EQ(quick.top, 0u);
+        EXPECT_EQ(quick_count(&quick, index), 0u);
+    }
 }
 
 TEST(QuickSet, RefusesAFillThatCannotBe) {
-    for (uint64_t fill : {uint64_t{QUICK_SLOTS} + 2, uint64_t{1000}, UINT64_MAX}) {
+    for (uint32_t fill : {uint32_t{QUICK_SLOTS} + 2, uint32_t{1000}, UINT32_MAX})
         EXPECT_FALSE(quick_has_room(fill)) << fill;
-        EXPECT_FALSE(quick_has_block(fill)) << fill;
-    }
 }
 
 TEST(QuickSet, KeepsItsOrderWhenOneIsTakenOut) {
     std::mt19937_64 random(3);
-    struct quick quick = {};
-    quick.fill = 1;
-    std::deque<void *> model;
-    size_t next = 0;
-    for (size_t step = 0; step < 50000; step++) {
-        switch (random() % 4) {
-        case 0:
-        case 1:
-            if (quick_has_room(quick.fill)) {
-                model.push_back(block(next));
-                quick_push(&quick, block(next++));
+    for (size_t index : INDICES) {
+        struct quick quick = opened(index);
+        std::deque<uint32_t> model;
+        uint32_t next = 1;
+        for (size_t step = 0; step < 20000; step++) {
+            switch (random() % 4) {
+            case 0:
+            case 1:
+                if (quick_has_room(quick.fill)) {
+                    model.push_back(next);
+                    quick_push(&quick, next++);
+                }
+                break;
+            case 2:
+                if (!model.empty()) {
+                    EXPECT_EQ(quick.top, model.back());
+                    quick_pop(&quick);
+                    model.pop_back();
+                }
+                break;
+            default: {
+                uint32_t wanted = next - std::min<uint32_t>(next - 1, random() % 30);
+                auto found = std::find(model.begin(), model.end(), wanted);
+                size_t slot = quick_find(&quick, index, wanted);
+                ASSERT_EQ(slot != 0, found != model.end());
+                if (slot != 0) {
+                    ASSERT_EQ(slot,
+                              quick_empty(index) + static_cast<size_t>(found - model.begin()));
+                    quick_remove_at(&quick, slot);
+                    model.erase(found);
+                }
             }
-            break;
-        case 2:
-            if (!model.empty()) {
-                size_t slot = random() % model.size();
-                quick_remove_at(&quick, slot);
-                model.erase(model.begin() + static_cast<ptrdiff_t>(slot));
             }
-            break;
-        default: {
-            void *wanted = block(next - std::min<size_t>(next, random() % (2 * QUICK_SLOTS)));
-            auto found = std::find(model.begin(), model.end(), wanted);
-            ASSERT_EQ(quick_remove(&quick, wanted), found != model.end());
-            if (found != model.end())
-                model.erase(found);
+            ASSERT_EQ(quick_count(&quick, index), model.size());
+            for (size_t i = 0; i < model.size(); i++)
+                ASSERT_EQ(quick_number(&quick, quick_empty(index) + i), model[i])
+                    << "step " << step;
         }
-        }
-        ASSERT_EQ(quick_count(&quick), model.size());
-        ASSERT_TRUE(std::equal(model.begin(), model.end(), quick.slot)) << "step " << step;
     }
 }
 

@@ -162,13 +162,13 @@ ISOLATED_TEST(BlockCarve, PutsNeighboursIntoTheQuickSet) {
         char *last = nullptr;
         size_t misses = 0;
         for (size_t i = 0; i < 200; i++) {
-            bool is_waiting = quick_has_block(thread_heap->quick[granules].fill);
+            bool is_waiting = thread_heap->quick[granules].top != 0;
             misses += !is_waiting;
             char *block = static_cast<char *>(os_malloc(granules * GRANULE_BYTES));
             if (last != nullptr) {
                 ASSERT_EQ(block, last + granules * GRANULE_BYTES) << "not in order of address";
             }
-            ASSERT_LE(quick_count(&thread_heap->quick[granules]), size_t{QUICK_SLOTS});
+            ASSERT_LE(quick_count(&thread_heap->quick[granules], granules), size_t{QUICK_SLOTS});
             last = block;
         }
         EXPECT_LT(misses, 60u) << granules;
@@ -204,6 +204,7 @@ ISOLATED_TEST(BlockCarve, LeavesTheBlocksFreeAndFitForAnything) {
     EXPECT_EQ(sum - free_before, 1000u - 20 * 4);
     for (char *block : blocks)
         os_free(block);
+    merge_all();
     EXPECT_EQ(allocate(1000), start);
 }
 

@@ -87,9 +87,6 @@ class Tags {
             ASSERT_EQ(tags_is_start(data(), granule), cells_[granule] != INSIDE) << granule;
             ASSERT_EQ(tags_is_free(data(), granule), cells_[granule] == FREE) << granule;
             ASSERT_EQ(tags_is_used(data(), granule), cells_[granule] == USED) << granule;
-            ASSERT_EQ(tags_window(tags_line(data(), granule), static_cast<unsigned>(granule)),
-                      window(granule))
-                << granule;
             if (cells_[granule] == INSIDE)
                 continue;
             ASSERT_EQ(tags_size(data(), granule), size(granule)) << granule;
@@ -102,15 +99,6 @@ class Tags {
   private:
     enum Cell : char { INSIDE, USED, FREE };
 
-    uint64_t window(size_t granule) const {
-        uint64_t bits = 0;
-        for (size_t i = 0; i < LINE; i++) {
-            size_t next = granule + 1 + i;
-            if (next <= end_ && is_start(next))
-                bits |= uint64_t{1} << i;
-        }
-        return bits;
-    }
     void expect_length(size_t granule) {
         size_t granules = size(granule);
         size_t first = granule / LINE + 1, end = (granule + granules) / LINE;

@@ -25,8 +25,9 @@ struct Subject {
         allocate(1);
         for (char *block : {large, indexed, run}) {
             os_free(block);
-            heap_merge_all(thread_heap);
+            ::merge_all(thread_heap);
         }
+        allocate(600); /* cut from what was `run`: the rest is the run now */
         os_free(waiting);
         region = region_of(live);
         lines = region->lines;
@@ -77,11 +78,16 @@ TEST(Check, FindsATopThatIsNotFree) {
 TEST(Check, FindsAnImpossibleFill) {
     expect_found(INVARIANT_Q1, [](Subject &) { thread_heap->quick[4].fill = QUICK_SLOTS + 2; });
     expect_found(INVARIANT_Q1, [](Subject &) { thread_heap->quick_open[0] ^= 1 << 4; });
+    expect_found(INVARIANT_Q1, [](Subject &) { thread_heap->quick[4].top = 0; });
 }
 
 TEST(Check, FindsALiveOrDoubledBlockInAQuickSet) {
-    expect_found(INVARIANT_Q2, [](Subject &s) { thread_heap->quick[4].slot[0] = s.live; });
-    expect_found(INVARIANT_Q2, [](Subject &s) { quick_push(&thread_heap->quick[4], s.waiting); });
+    expect_found(INVARIANT_Q2, [](Subject &s) {
+        thread_heap->quick[4].top = static_cast<uint32_t>(region_number(s.live));
+    });
+    expect_found(INVARIANT_Q2, [](Subject &s) {
+        quick_push(&thread_heap->quick[4], static_cast<uint32_t>(region_number(s.waiting)));
+    });
 }
 
 TEST(Check, FindsASizeMissingFromTheBitmap) {

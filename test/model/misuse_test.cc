@@ -37,7 +37,7 @@ TEST(Misuse, OfAFreedBlock) {
         bytes = size;
         expect_death("is already free", [] {
             void *block = in_use(bytes);
-            os_malloc(1);
+            in_use(1);
             os_free(block);
             return block;
         });
@@ -59,10 +59,10 @@ TEST(Misuse, OfABlockFreedLongAgo) {
 TEST(Misuse, OfABlockThatWasMerged) {
     expect_death("lies inside a free block", [] {
         char *left = in_use(64), *right = in_use(64);
-        os_malloc(16);
+        in_use(16);
         os_free(left);
         os_free(right);
-        heap_merge_all(thread_heap);
+        ::merge_all(thread_heap);
         return static_cast<void *>(right);
     });
 }
@@ -73,7 +73,7 @@ TEST(Misuse, OfABlockThatMergedIntoTheUntouchedEnd) {
         char *left = in_use(64), *last = in_use(64);
         os_free(left);
         os_free(last);
-        heap_merge_all(thread_heap);
+        ::merge_all(thread_heap);
         return static_cast<void *>(last);
     });
 }
@@ -147,7 +147,7 @@ TEST(Misuse, OfMappedBlocks) {
                  [] { return static_cast<void *>(in_use(1 << 20) + 16); });
     expect_death("was not allocated here", [] {
         char *block = in_use(1 << 20);
-        os_malloc(1 << 20);
+        in_use(1 << 20);
         char *moved = static_cast<char *>(os_realloc(block, size_t{1} << 28));
         return static_cast<void *>(moved == block ? nullptr : block)
                    ?: reinterpret_cast<void *>(16);

@@ -1,0 +1,56 @@
+/*
+ * index.h - the free blocks of a heap behind a few verbs: quick sets, run, bins and tree.
+ *
+ * Every free block below a region's untouched end is known to exactly one of them (quick.h, H2,
+ * B3, L1). Whoever takes a block out has it as free, and puts it to use or back.
+ */
+#ifndef OSMEM_OSMEM_INDEX_H
+#define OSMEM_OSMEM_INDEX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "osmem/heap.h"
+#include "osmem/tags.h"
+
+static inline size_t block_size(const void *block) {
+    return tags_size(region_of(block)->lines, region_granule(block));
+}
+
+/* Enters a free block, in its bin or in the tree. */
+void index_insert(struct heap *heap, void *block, size_t granules);
+
+/* Takes out the free block `block`, wherever it is. */
+void index_remove(struct heap *heap, void *block, size_t granules);
+
+/*
+ * Takes out a free block of exactly `granules`, aligned to `alignment` bytes; NULL if there is none
+ * or none comes up soon enough. With GRANULE_BYTES and below LARGE_MIN it is found if there is one.
+ */
+void *index_take(struct heap *heap, size_t granules);
+void *index_take_aligned(struct heap *heap, size_t granules, size_t alignment);
+
+/* Takes out the smallest free block of at least `granules`; its size in *size; NULL: none. */
+void *index_fit(struct heap *heap, size_t granules, size_t *size);
+
+/* Makes a free block the run, or NULL; the one before it is entered. */
+void index_set_run(struct heap *heap, void *block, size_t granules);
+
+/* Whether a free block may wait in a quick set; if so, it is put into its set. */
+bool index_wait(struct heap *heap, void *block, size_t granules);
+
+/* Moves blocks of this size from the bin, if it has any, into the quick set, which is empty. */
+void index_refill(struct heap *heap, size_t granules);
+
+/* Empties all quick sets, or those of more than QUICK_MAX granules, into the bins. */
+void index_flush(struct heap *heap);
+void index_flush_shared(struct heap *heap);
+
+/* Forgets everything, and enters every free block that the tags tell of anew. O(heap). */
+void index_rebuild(struct heap *heap);
+
+/* Enters every free block of a region, which the index does not know. */
+void index_add_region(struct heap *heap, struct region *region);
+
+#endif

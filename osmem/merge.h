@@ -1,0 +1,31 @@
+/*
+ * merge.h - coalescing: free neighbours become one block.
+ *
+ * Blocks that leave a quick set for their bin are not merged at once. Their line is noted in the
+ * region's `unmerged` bitmap, and all noted lines are merged when it is due (heap.c). Within a line
+ * that is one addition: a start whose predecessor is free is where the carry of the free starts
+ * arrives over what is no start (the idea of carry-propagation scans; see merge_line).
+ *
+ * Invariant H1 (heap.h) says what merging leaves.
+ */
+#ifndef OSMEM_OSMEM_MERGE_H
+#define OSMEM_OSMEM_MERGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "osmem/heap.h"
+
+/* Whether a free block has a free neighbour, or lies at the current region's untouched end. */
+bool merge_has_neighbour(const struct heap *heap, const void *block, size_t granules);
+
+/* Merges a free block that is not in the index with its free neighbours: the new run. */
+void merge_block(struct heap *heap, void *block, size_t granules);
+
+/* Merges every free block with its free neighbours. O(noted lines). */
+void merge_all(struct heap *heap);
+
+/* Merges all free neighbours of a region that no index knows, with its end if it is the current. */
+void merge_region(struct region *region, bool is_current);
+
+#endif

@@ -181,6 +181,17 @@ bool mapped_free(void *ptr) {
     return length != 0;
 }
 
+/* Gives the block's tail back, or extends it into a kept mapping; false: neither is possible. */
+static bool resize_in_place(const struct entry *entry, size_t length) {
+    uintptr_t end = entry->address + entry->length;
+    if (length >= entry->length)
+        return length == entry->length || spare_take_at(end, length - entry->length);
+    struct mapping unmap[SPARE_EXTENTS + 1];
+    struct mapping tail = {entry->address + length, entry->length - length};
+    unmap_all(unmap, spare_keep(tail, unmap));
+    return true;
+}
+
 /*
  * Under the lock although the kernel is called: the address that the block leaves may be mapped by
  * another thread at once, and whoever looks at the registry must find the block there or here.
@@ -191,7 +202,8 @@ void *mapped_resize(void *ptr, size_t size) {
         return NULL;
     system_lock(&mapped_lock);
     struct entry *entry = registry_find((uintptr_t)ptr);
-    void *moved = length == entry->length ? ptr : system_remap(ptr, entry->length, length, true);
+    void *moved =
+        resize_in_place(entry, length) ? ptr : system_remap(ptr, entry->length, length, true);
     if (moved != NULL) {
         registry_remove(entry);
         *registry_find((uintptr_t)moved) = (struct entry){(uintptr_t)moved, length, size};

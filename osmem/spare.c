@@ -15,6 +15,10 @@ static struct {
 
 static uint8_t order_of(size_t length) { return (uint8_t)bit_highest(length); }
 
+static void note_unmapped(size_t length) {
+    spare.recent[spare.next_recent++ % RECENT] = order_of(length);
+}
+
 struct mapping spare_extent(size_t index) {
     return index < spare.count ? spare.extents[index] : (struct mapping){0, 0};
 }
@@ -57,12 +61,34 @@ static void extent_insert(struct mapping extent) {
 /* A request that no extent holds: would one have, had we kept what was unmapped lately? */
 static void learn(size_t length) {
     for (size_t i = 0; i < RECENT; i++) {
-        if (spare.recent[i] == order_of(length)) {
+        if (spare.recent[i] >= order_of(length)) {
             spare.recent[i] = 0;
             spare.budget = size_min(spare.budget + length, SPARE_LIMIT);
             return;
         }
     }
+}
+
+/* Cuts `length` bytes off the front of an extent that has them. */
+static struct mapping extent_cut(size_t index, size_t length) {
+    struct mapping *extent = &spare.extents[index];
+    if (extent->length == length)
+        return extent_remove(index);
+    struct mapping front = {extent->address, length};
+    extent->address += length;
+    extent->length -= length;
+    spare.bytes -= length;
+    return front;
+}
+
+bool spare_take_at(uintptr_t address, size_t length) {
+    for (size_t i = 0; i < spare.count; i++) {
+        if (spare.extents[i].address == address && spare.extents[i].length >= length) {
+            extent_cut(i, length);
+            return true;
+        }
+    }
+    return false;
 }
 
 struct mapping spare_take(size_t length) {
@@ -74,16 +100,8 @@ struct mapping spare_take(size_t length) {
         if (largest == spare.count || kept > spare.extents[largest].length)
             largest = i;
     }
-    if (best < spare.count) {
-        struct mapping *extent = &spare.extents[best];
-        if (extent->length == length)
-            return extent_remove(best);
-        struct mapping front = {extent->address, length};
-        extent->address += length;
-        extent->length -= length;
-        spare.bytes -= length;
-        return front;
-    }
+    if (best < spare.count)
+        return extent_cut(best, length);
     learn(length);
     if (largest < spare.count && spare.extents[largest].length >= length / 4)
         return extent_remove(largest);
@@ -93,7 +111,7 @@ struct mapping spare_take(size_t length) {
 size_t spare_keep(struct mapping mapping, struct mapping *unmap) {
     size_t count = 0;
     if (mapping.length > spare.budget) {
-        spare.recent[spare.next_recent++ % RECENT] = order_of(mapping.length);
+        note_unmapped(mapping.length);
         unmap[count++] = mapping;
         return count;
     }
@@ -103,6 +121,7 @@ size_t spare_keep(struct mapping mapping, struct mapping *unmap) {
             if (spare.extents[i].length < spare.extents[smallest].length)
                 smallest = i;
         }
+        note_unmapped(spare.extents[smallest].length);
         unmap[count++] = extent_remove(smallest);
     }
     extent_insert(mapping);

@@ -37,6 +37,7 @@ void bins_push_slow(struct bins *bins, uint64_t number, size_t granules) {
     struct bin_chunk *chunk = chunk_take(bins);
     if (chunk == NULL) {
         bins->incomplete = true;
+        bins->granules += granules;
         return;
     }
     *chunk = (struct bin_chunk){.below = bins->top[granules], .zone = (uint32_t)(number >> 32)};
@@ -79,6 +80,6 @@ void bins_reset(struct bins *bins) {
     for (size_t word = 0; word < LARGE_MIN / 64; word++)
         bins->nonempty[word] = 0;
     bins->summary &= bit_at(QUICK_MAX / 64 + 1) - 1;
-    bins->entries = bins->stale = 0;
+    bins->granules = bins->entries = bins->stale = 0;
     bins->incomplete = false;
 }

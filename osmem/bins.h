@@ -16,7 +16,8 @@
  *   B1  `nonempty` has the bit of every size that a chunk or a quick set holds.
  *   B2  bit i of `summary` is set if word i of `nonempty` is not 0, and stays so for quick sets.
  *   B3  every free block below LARGE_MIN that is neither in a quick set nor the heap's run nor an
- *       untouched end has an entry in the bin of its size, unless `incomplete` is set.
+ *       untouched end has an entry in the bin of its size, unless `incomplete` is set; `granules`
+ *       is the sum of their sizes.
  * One owner, no locks.
  */
 #ifndef OSMEM_OSMEM_BINS_H
@@ -56,6 +57,7 @@ struct bins {
     struct bin_chunk *spare; /* chunks not in use */
     char *unused;            /* memory for chunks [unused, unused_end) not cut yet */
     char *unused_end;
+    size_t granules; /* in all blocks of B3; who takes one out counts it out */
     size_t entries;  /* in all bins, valid or not */
     size_t stale;    /* about how many of them are not valid */
     bool incomplete; /* a push was refused for want of memory: some free block has no entry */
@@ -112,6 +114,7 @@ static inline void bins_push_number(struct bins *bins, uint64_t number, size_t g
         return;
     }
     chunk->entries[chunk->count++] = (uint32_t)number;
+    bins->granules += granules;
     bins->entries++;
 }
 

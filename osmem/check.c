@@ -87,6 +87,8 @@ struct index_check {
     struct heap *heap;
     struct marks *marks; /* one for each region */
     size_t count;
+    struct large sums; /* of what the tree holds */
+    size_t small;      /* granules in what the bins hold */
 };
 
 static struct region *own_region(const struct index_check *check, const void *block) {
@@ -164,9 +166,11 @@ static bool is_before(const void *a, const void *b) {
 static enum invariant check_tree(struct index_check *check, void *node, void *low, void *high) {
     if (node == NULL)
         return 0;
-    if (!mark(check, node, false) ||
-        tags_size(region_of(node)->lines, region_granule(node)) < LARGE_MIN)
+    size_t granules = tags_size(region_of(node)->lines, region_granule(node));
+    if (!mark(check, node, false) || granules < LARGE_MIN || large_dirty(node) > granules)
         return INVARIANT_L1;
+    check->sums.granules += granules;
+    check->sums.dirty += large_dirty(node);
     void *left = large_left(node), *right = large_right(node);
     if ((low != NULL && !is_before(low, node)) || (high != NULL && !is_before(node, high)) ||
         (left != NULL && large_ranks_above(left, node)) ||
@@ -185,7 +189,7 @@ static bool is_waiting(const struct region *region, const struct marks *marks, s
 
 /* Every free block is marked, and of two neighbours one waits for merging. */
 static enum invariant check_marks(struct index_check *check, struct region *region) {
-    struct marks *marks = &check->marks[region->ordinal];
+    const struct marks *marks = &check->marks[region->ordinal];
     bool waiting = false, left_is_free = false;
     for (size_t granule = REGION_FIRST; granule < region->top;) {
         uint64_t bit = bit_at((unsigned)granule);
@@ -196,6 +200,9 @@ static enum invariant check_marks(struct index_check *check, struct region *regi
             return granules < LARGE_MIN ? INVARIANT_B3 : INVARIANT_L1;
         if (is_free && left_is_free && !waits && !waiting)
             return INVARIANT_H1;
+        bool is_indexed = is_free && !(marks->quick[granule / 64] & bit) && granules < LARGE_MIN;
+        if (is_indexed && region_block(region, granule) != check->heap->run)
+            check->small += granules;
         left_is_free = is_free;
         waiting = waits;
         granule += granules;
@@ -215,9 +222,14 @@ static enum invariant check_index(struct index_check *check) {
         broken = check_bins(check);
     if (broken == 0)
         broken = check_tree(check, (void *)check->heap->large.root, NULL, NULL);
+    if (broken == 0 && (check->sums.granules != check->heap->large.granules ||
+                        check->sums.dirty != check->heap->large.dirty))
+        broken = INVARIANT_L1;
     for (struct region *region = check->heap->regions; region != NULL && broken == 0;
          region = region->next)
         broken = check_marks(check, region);
+    if (broken == 0 && check->small != check->heap->bins.granules)
+        broken = INVARIANT_B3;
     return broken;
 }
 

@@ -12,7 +12,7 @@
 
 #define VARIABLE "OSMEM_CONF="
 
-struct conf conf = {.mapped_cache = true};
+struct conf conf = {.mapped_cache = true, .purge = true};
 
 /* The table of options; all are switches. */
 static const struct {
@@ -20,6 +20,7 @@ static const struct {
     bool *value;
 } options[] = {
     {"mapped_cache", &conf.mapped_cache},
+    {"purge", &conf.purge},
     {"requested", &conf.requested},
     {"stats_print", &conf.stats_print},
 };

@@ -11,6 +11,7 @@
 
 struct conf {
     bool mapped_cache; /* keep freed mappings for lengths that come again */
+    bool purge;        /* give pages of free memory back to the kernel unasked (purge.h) */
     bool requested;    /* count what was asked for exactly; no quick sets then, so slower */
     bool stats_print;  /* the drop-in prints the statistics at exit; implies `requested` */
 };

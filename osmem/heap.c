@@ -5,6 +5,7 @@
 #include "osmem/conf.h"
 #include "osmem/index.h"
 #include "osmem/merge.h"
+#include "osmem/purge.h"
 #include "osmem/tags.h"
 
 /* The shared quick sets may keep this much: a constant, and a part of the heap. */
@@ -22,6 +23,11 @@
 
 /* The index is built anew when it has this many stale entries, and more of them than others. */
 #define STALE_LIMIT 4096
+
+/* A free block all of which may be in memory. */
+static struct free_block whole(void *start, size_t granules) {
+    return (struct free_block){start, granules, granules};
+}
 
 static bool is_small(const struct heap *heap) {
     return heap->granules <= SMALL_HEAP / GRANULE_BYTES;
@@ -61,15 +67,16 @@ static size_t carve(struct heap *heap, struct region *region, size_t start, size
         tags_begin(region->lines, start + i * granules, true);
         tags_measure(region->lines, start + i * granules, granules);
         if (!index_wait(heap, region_block(region, start + i * granules), granules))
-            index_insert(heap, region_block(region, start + i * granules), granules);
+            index_insert(heap, whole(region_block(region, start + i * granules), granules));
     }
     return start + count * granules;
 }
 
 /* Puts a free block that is not in the index to use, and its end beyond `wanted` back. */
-static void *block_cut(struct heap *heap, void *block, size_t granules, size_t wanted) {
-    struct region *region = region_of(block);
-    size_t start = region_granule(block), end = start + granules, rest = start + wanted;
+static void *block_cut(struct heap *heap, struct free_block block, size_t wanted) {
+    struct region *region = region_of(block.start);
+    size_t start = region_granule(block.start), end = start + block.granules;
+    size_t rest = start + wanted;
     if (rest < end) {
         tags_measure(region->lines, start, wanted);
         rest = carve(heap, region, rest, end, wanted, carve_count(heap, wanted));
@@ -77,13 +84,14 @@ static void *block_cut(struct heap *heap, void *block, size_t granules, size_t w
     if (rest < end) {
         tags_begin(region->lines, rest, true);
         tags_measure(region->lines, rest, end - rest);
-        index_set_run(heap, region_block(region, rest), end - rest);
+        index_set_run(heap, (struct free_block){region_block(region, rest), end - rest,
+                                                size_min(block.dirty, end - rest)});
         /* A block from a quick set, or one that waits for merging, may have a free neighbour. */
         if (tags_is_free(region->lines, end))
             heap_note_unmerged(heap, region_block(region, rest));
     }
     tags_set_used(region->lines, start);
-    return block;
+    return block.start;
 }
 
 /*
@@ -91,17 +99,16 @@ static void *block_cut(struct heap *heap, void *block, size_t granules, size_t w
  * neighbours first, and goes back if it has any: what is cut is never a part of something larger.
  */
 static void *heap_fit(struct heap *heap, size_t granules) {
-    size_t size;
-    void *block;
-    while ((block = index_fit(heap, granules, &size)) != NULL && size != granules &&
-           merge_has_neighbour(heap, block, size))
-        merge_block(heap, block, size);
-    if (block == NULL)
+    struct free_block block;
+    while ((block = index_fit(heap, granules)).start != NULL && block.granules != granules &&
+           merge_has_neighbour(heap, block.start, block.granules))
+        merge_block(heap, block);
+    if (block.start == NULL)
         return NULL;
-    block_cut(heap, block, size, granules);
-    if (size == granules && granules <= QUICK_MAX)
+    block_cut(heap, block, granules);
+    if (block.granules == granules && granules <= QUICK_MAX)
         index_refill(heap, granules);
-    return block;
+    return block.start;
 }
 
 /* The same without an index: looks at every free block. All is merged; the run is too small. */
@@ -118,7 +125,7 @@ static void *heap_fit_unindexed(struct heap *heap, size_t granules) {
             }
         }
     }
-    return best == NULL ? NULL : block_cut(heap, best, best_size, granules);
+    return best == NULL ? NULL : block_cut(heap, whole(best, best_size), granules);
 }
 
 static size_t untouched(const struct region *region) {
@@ -182,7 +189,7 @@ void *heap_allocate_aligned(struct heap *heap, size_t granules, size_t alignment
     void *found = index_take_aligned(heap, granules, alignment);
     if (found != NULL) {
         heap->zeroed = false;
-        return block_cut(heap, found, granules, granules);
+        return block_cut(heap, whole(found, granules), granules);
     }
     size_t slack = alignment / GRANULE_BYTES - 1;
     char *block = heap_allocate(heap, granules + slack);
@@ -194,7 +201,7 @@ void *heap_allocate_aligned(struct heap *heap, size_t granules, size_t alignment
     if (skip != 0) {
         tags_split(region->lines, region_granule(block), total, skip, false);
         tags_set_free(region->lines, region_granule(block));
-        merge_block(heap, block, skip);
+        merge_block(heap, whole(block, skip));
         block += granules_bytes(skip);
     }
     heap_resize(heap, block, total - skip, granules);
@@ -204,13 +211,15 @@ void *heap_allocate_aligned(struct heap *heap, size_t granules, size_t alignment
 void heap_free(struct heap *heap, void *block, size_t granules) {
     tags_set_free(region_of(block)->lines, region_granule(block));
     if (!index_wait(heap, block, granules))
-        merge_block(heap, block, granules);
+        merge_block(heap, whole(block, granules));
     if (heap->quick_shared > SHARED_LIMIT_BASE + (heap->granules >> SHARED_LIMIT_SHIFT))
         index_flush_shared(heap);
-    if (unlikely(heap->spilled > SPILL_LIMIT_BASE + (heap->granules >> SPILL_LIMIT_SHIFT))) {
+    size_t live = purge_live_bound(heap);
+    if (unlikely(heap->spilled > SPILL_LIMIT_BASE + (live >> SPILL_LIMIT_SHIFT))) {
         merge_all(heap);
         index_tidy(heap);
     }
+    purge_if_due(heap, live);
 }
 
 /* ---- resizing in place ----------------------------------------------------------------------- */
@@ -219,7 +228,7 @@ static void block_shrink(struct heap *heap, void *block, size_t granules, size_t
     struct region *region = region_of(block);
     size_t start = region_granule(block);
     tags_split(region->lines, start, granules, wanted, true);
-    merge_block(heap, region_block(region, start + wanted), granules - wanted);
+    merge_block(heap, whole(region_block(region, start + wanted), granules - wanted));
 }
 
 /* Extends the current region so that `granules` fit at its end. */
@@ -255,13 +264,15 @@ static size_t block_absorb(struct heap *heap, struct region *region, size_t star
         return wanted;
     }
     size_t right = tags_size(lines, end);
-    index_remove(heap, region_block(region, end), right);
+    size_t dirty = index_remove(heap, region_block(region, end), right);
     tags_join(lines, end);
     granules += right;
     if (granules > wanted) {
         tags_begin(lines, start + wanted, true);
         tags_measure(lines, start, wanted);
-        merge_block(heap, region_block(region, start + wanted), granules - wanted);
+        size_t rest = granules - wanted;
+        merge_block(heap, (struct free_block){region_block(region, start + wanted), rest,
+                                              size_min(dirty, rest)});
         granules = wanted;
     }
     return granules;
@@ -295,7 +306,7 @@ static void current_retire(struct heap *heap) {
         return;
     store_relaxed(&region->top, (uint32_t)(start + rest));
     tags_begin(region->lines, region->top, true);
-    merge_block(heap, region_block(region, start), rest);
+    merge_block(heap, whole(region_block(region, start), rest));
 }
 
 static void heap_add_region(struct heap *heap, struct region *region) {
@@ -305,6 +316,7 @@ static void heap_add_region(struct heap *heap, struct region *region) {
     __atomic_store_n(&heap->regions, region, __ATOMIC_RELEASE);
     heap->current = region;
     heap->current_counted = 0;
+    heap->metadata += REGION_FIRST;
     current_count(heap);
 }
 
@@ -338,7 +350,7 @@ void heap_recover(struct heap *heap) {
         heap->current = heap->regions;
     heap->run = NULL;
     heap->unmerged = NULL;
-    heap->large.root = 0;
+    heap->large = (struct large){0, 0, 0};
     memset(&heap->bins, 0, sizeof heap->bins);
     bins_give_memory(&heap->bins, heap + 1, REGION_RESERVE - sizeof *heap);
     for (struct region *region = heap->regions; region != NULL; region = region->next) {
@@ -351,7 +363,7 @@ void heap_recover(struct heap *heap) {
 
 void heap_adopt(struct heap *heap, struct heap *other) {
     merge_all(other);
-    index_set_run(other, NULL, 0);
+    index_drop_run(other);
     current_retire(other);
     other->run = NULL;
     struct region *next;
@@ -362,48 +374,8 @@ void heap_adopt(struct heap *heap, struct heap *other) {
         region->next = heap->regions;
         heap->regions = region;
         heap->granules += load_relaxed(&region->committed);
+        heap->metadata += REGION_FIRST;
     }
     other->regions = NULL;
     other->merged_into = heap;
-}
-
-static bool purge_between(struct region *region, size_t start, size_t end) {
-    size_t page = system_page();
-    uintptr_t first = align_up((uintptr_t)region_block(region, start), page);
-    uintptr_t last = align_down((uintptr_t)region_block(region, end), page);
-    return first < last && system_purge((void *)first, last - first);
-}
-
-static bool region_trim(struct region *region, size_t pad_granules) {
-    bool any = false;
-    for (size_t line = REGION_FIRST_LINE; line < REGION_LINES; line++) {
-        uint64_t starts = region->lines[line].starts & region->lines[line].free;
-        for (; starts != 0; starts &= starts - 1) {
-            size_t granule = line * LINE_GRANULES + bit_lowest(starts);
-            if (granule != region->top)
-                any |= purge_between(region, granule, granule + tags_size(region->lines, granule));
-        }
-    }
-    size_t keep = region->top + pad_granules;
-    size_t touched = size_min(load_relaxed(&region->fresh), load_relaxed(&region->committed));
-    if (keep < touched) {
-        size_t end = size_min(align_up(granules_bytes(touched), system_page()) >> GRANULE_SHIFT,
-                              load_relaxed(&region->committed));
-        if (purge_between(region, keep, end)) {
-            size_t first = align_up(granules_bytes(keep), system_page()) >> GRANULE_SHIFT;
-            if (load_relaxed(&region->fresh) <= end &&
-                is_aligned(granules_bytes(end), system_page()))
-                store_relaxed(&region->fresh, (uint32_t)first);
-            any = true;
-        }
-    }
-    return any;
-}
-
-bool heap_trim(struct heap *heap, size_t pad) {
-    merge_all(heap);
-    bool any = false;
-    for (struct region *region = heap->regions; region != NULL; region = region->next)
-        any |= region_trim(region, region == heap->current ? granules_for(pad) : 0);
-    return any;
 }

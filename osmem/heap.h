@@ -46,10 +46,12 @@ struct heap {
     uint64_t quick_open[(QUICK_SETS + 63) / 64]; /* sets that are not closed */
     size_t quick_shared;                         /* granules in the shared sets */
     size_t granules;                             /* committed, in all regions */
+    size_t metadata;                             /* how many of them are set aside */
     size_t taken;             /* granules taken from untouched ends since all was merged */
     size_t spilled;           /* granules that left the quick sets unmerged since then */
     void *run;                /* a free block that the index does not know; NULL: none */
     size_t run_granules;      /* its size */
+    size_t run_dirty;         /* how much of it at most is in memory */
     size_t missed;            /* the size up to QUICK_MAX that no quick set had, last */
     size_t carve;             /* blocks of that size to cut beyond the one asked for */
     bool zeroed;              /* the block allocated last reads as zero */
@@ -113,8 +115,5 @@ void heap_adopt(struct heap *heap, struct heap *other);
  * anew. The tags must have been found sound. O(heap).
  */
 void heap_recover(struct heap *heap);
-
-/* Gives free pages back, keeping `pad` bytes of the untouched end; true if any was. */
-bool heap_trim(struct heap *heap, size_t pad);
 
 #endif

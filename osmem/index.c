@@ -4,18 +4,29 @@
 
 static bool is_shared(size_t granules) { return granules > QUICK_MAX; }
 
-void index_insert(struct heap *heap, void *block, size_t granules) {
-    if (granules < LARGE_MIN)
-        bins_push(&heap->bins, block, granules);
+void index_insert(struct heap *heap, struct free_block block) {
+    if (block.granules < LARGE_MIN)
+        bins_push(&heap->bins, block.start, block.granules);
     else
-        large_insert(&heap->large, block);
+        large_insert(&heap->large, block.start, block.dirty);
 }
 
-void index_set_run(struct heap *heap, void *block, size_t granules) {
+void index_set_run(struct heap *heap, struct free_block block) {
+    index_drop_run(heap);
+    heap->run = block.start;
+    heap->run_granules = block.granules;
+    heap->run_dirty = block.dirty;
+}
+
+static struct free_block run_take(struct heap *heap) {
+    struct free_block run = {heap->run, heap->run_granules, heap->run_dirty};
+    heap->run = NULL;
+    return run;
+}
+
+void index_drop_run(struct heap *heap) {
     if (heap->run != NULL)
-        index_insert(heap, heap->run, heap->run_granules);
-    heap->run = block;
-    heap->run_granules = granules;
+        index_insert(heap, run_take(heap));
 }
 
 /* Takes `block` out of its quick set; false if it is not there. */
@@ -32,13 +43,16 @@ static bool quick_remove(struct heap *heap, const void *block, size_t granules) 
     return true;
 }
 
-void index_remove(struct heap *heap, void *block, size_t granules) {
-    if (block == heap->run)
-        heap->run = NULL;
-    else if (granules >= LARGE_MIN)
-        large_remove(&heap->large, block);
-    else if (!quick_remove(heap, block, granules))
+size_t index_remove(struct heap *heap, void *start, size_t granules) {
+    if (start == heap->run)
+        return run_take(heap).dirty;
+    if (granules >= LARGE_MIN)
+        return large_remove(&heap->large, start);
+    if (!quick_remove(heap, start, granules)) {
         heap->bins.stale++;
+        heap->bins.granules -= granules;
+    }
+    return granules;
 }
 
 /* ---- quick sets ------------------------------------------------------------------------------ */
@@ -147,8 +161,10 @@ static bool entry_is_valid(const struct heap *heap, const void *block, size_t gr
 static void *bins_take_valid(struct heap *heap, size_t granules) {
     void *block;
     while ((block = bins_pop(&heap->bins, granules)) != NULL) {
-        if (entry_is_valid(heap, block, granules))
+        if (entry_is_valid(heap, block, granules)) {
+            heap->bins.granules -= granules;
             return block;
+        }
         if (heap->bins.stale > 0)
             heap->bins.stale--;
     }
@@ -173,8 +189,10 @@ void *index_take_aligned(struct heap *heap, size_t granules, size_t alignment) {
     if (block != NULL)
         return block;
     for (size_t i = 0; (block = bins_peek(&heap->bins, granules, i)) != NULL; i++) {
-        if (is_aligned((uintptr_t)block, alignment) && entry_is_valid(heap, block, granules))
+        if (is_aligned((uintptr_t)block, alignment) && entry_is_valid(heap, block, granules)) {
+            heap->bins.granules -= granules;
             return bins_take(&heap->bins, granules, i);
+        }
     }
     return NULL;
 }
@@ -196,34 +214,31 @@ void index_refill(struct heap *heap, size_t granules) {
         /* A bin may hold a block twice, where one of its entries was stale for a while. */
         if (heap->bins.stale == 0 || quick_find(quick, granules, (uint32_t)number) == 0)
             quick_push(quick, (uint32_t)number);
+        else
+            heap->bins.granules += granules;
     }
     bins_note(&heap->bins, granules);
 }
 
-void *index_fit(struct heap *heap, size_t granules, size_t *size) {
+struct free_block index_fit(struct heap *heap, size_t granules) {
     size_t run =
         heap->run != NULL && heap->run_granules >= granules ? heap->run_granules : SIZE_MAX;
-    void *block = NULL;
-    while (granules < LARGE_MIN && (*size = bins_next(&heap->bins, granules)) != 0) {
-        if (run <= *size)
-            break;
-        block = index_take(heap, *size);
+    size_t size;
+    while (granules < LARGE_MIN && (size = bins_next(&heap->bins, granules)) != 0) {
+        if (run <= size)
+            return run_take(heap);
+        void *block = index_take(heap, size);
         if (block != NULL)
-            return block;
-        bins_clear(&heap->bins, *size);
+            return (struct free_block){block, size, size};
+        bins_clear(&heap->bins, size);
     }
-    if (granules >= LARGE_MIN || *size == 0) {
-        block = large_find(&heap->large, granules);
-        *size = block != NULL ? block_size(block) : SIZE_MAX;
-    }
-    if (run <= *size && run < SIZE_MAX) {
-        block = heap->run;
-        heap->run = NULL;
-        *size = run;
-    } else if (block != NULL) {
-        large_remove(&heap->large, block);
-    }
-    return block;
+    void *block = large_find(&heap->large, granules);
+    size = block != NULL ? block_size(block) : SIZE_MAX;
+    if (run <= size && run < SIZE_MAX)
+        return run_take(heap);
+    if (block == NULL)
+        return (struct free_block){NULL, 0, 0};
+    return (struct free_block){block, size, large_remove(&heap->large, block)};
 }
 
 /* ---- from the tags --------------------------------------------------------------------------- */
@@ -240,7 +255,8 @@ static void add_region(struct heap *heap, struct region *region, bool with_large
                 continue;
             size_t granules = tags_size(region->lines, granule);
             if (with_large || granules < LARGE_MIN)
-                index_insert(heap, region_block(region, granule), granules);
+                index_insert(
+                    heap, (struct free_block){region_block(region, granule), granules, granules});
         }
     }
 }
@@ -249,7 +265,7 @@ void index_add_region(struct heap *heap, struct region *region) { add_region(hea
 
 void index_rebuild(struct heap *heap) {
     index_flush(heap);
-    index_set_run(heap, NULL, 0);
+    index_drop_run(heap);
     bins_reset(&heap->bins);
     for (struct region *region = heap->regions; region != NULL; region = region->next)
         add_region(heap, region, false);

@@ -18,11 +18,18 @@ static inline size_t block_size(const void *block) {
     return tags_size(region_of(block)->lines, region_granule(block));
 }
 
-/* Enters a free block, in its bin or in the tree. */
-void index_insert(struct heap *heap, void *block, size_t granules);
+/* A free block; `dirty` granules of it at most are in memory (large.h). */
+struct free_block {
+    void *start;
+    size_t granules;
+    size_t dirty;
+};
 
-/* Takes out the free block `block`, wherever it is. */
-void index_remove(struct heap *heap, void *block, size_t granules);
+/* Enters a free block, in its bin or in the tree. */
+void index_insert(struct heap *heap, struct free_block block);
+
+/* Takes out the free block at `start`, wherever it is. Returns how much of it is dirty. */
+size_t index_remove(struct heap *heap, void *start, size_t granules);
 
 /*
  * Takes out a free block of exactly `granules`, aligned to `alignment` bytes; NULL if there is none
@@ -31,11 +38,12 @@ void index_remove(struct heap *heap, void *block, size_t granules);
 void *index_take(struct heap *heap, size_t granules);
 void *index_take_aligned(struct heap *heap, size_t granules, size_t alignment);
 
-/* Takes out the smallest free block of at least `granules`; its size in *size; NULL: none. */
-void *index_fit(struct heap *heap, size_t granules, size_t *size);
+/* Takes out the smallest free block of at least `granules`; its start is NULL if there is none. */
+struct free_block index_fit(struct heap *heap, size_t granules);
 
-/* Makes a free block the run, or NULL; the one before it is entered. */
-void index_set_run(struct heap *heap, void *block, size_t granules);
+/* Makes a free block the run, or none; the one before it is entered. */
+void index_set_run(struct heap *heap, struct free_block block);
+void index_drop_run(struct heap *heap);
 
 /* Whether a free block may wait in a quick set; if so, it is put into its set. */
 bool index_wait(struct heap *heap, void *block, size_t granules);

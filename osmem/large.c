@@ -4,8 +4,8 @@
 #include "osmem/tags.h"
 
 /*
- * The links stand in the second and third of the lines inside the block: the first and the last
- * hold its length, and there are LARGE_MIN / 64 - 1 at least.
+ * The links, and how much is dirty, stand in the second to fourth of the lines inside the block:
+ * the first and the last hold its length, and there are LARGE_MIN / 64 - 1 at least.
  */
 static uint64_t *link_of(void *block, unsigned which) {
     struct tag_line *line = tags_line(region_of(block)->lines, region_granule(block));
@@ -14,9 +14,11 @@ static uint64_t *link_of(void *block, unsigned which) {
 
 static uint64_t *left_of(void *block) { return link_of(block, 0); }
 static uint64_t *right_of(void *block) { return link_of(block, 1); }
+static uint64_t *dirty_of(void *block) { return link_of(block, 2); }
 
 void *large_left(void *block) { return (void *)*left_of(block); }
 void *large_right(void *block) { return (void *)*right_of(block); }
+size_t large_dirty(void *block) { return *dirty_of(block); }
 
 static size_t size_of(void *block) {
     return tags_size(region_of(block)->lines, region_granule(block));
@@ -33,8 +35,11 @@ static uint64_t rank_of(const void *block) {
 
 bool large_ranks_above(const void *a, const void *b) { return rank_of(a) > rank_of(b); }
 
-void large_insert(struct large *large, void *block) {
+void large_insert(struct large *large, void *block, size_t dirty) {
     size_t size = size_of(block);
+    *dirty_of(block) = dirty;
+    large->granules += size;
+    large->dirty += dirty;
     uint64_t *link = &large->root;
     void *node;
     while ((node = (void *)*link) != NULL && large_ranks_above(node, block))
@@ -55,8 +60,10 @@ void large_insert(struct large *large, void *block) {
     *left = *right = 0;
 }
 
-void large_remove(struct large *large, void *block) {
-    size_t size = size_of(block);
+size_t large_remove(struct large *large, void *block) {
+    size_t size = size_of(block), dirty = *dirty_of(block);
+    large->granules -= size;
+    large->dirty -= dirty;
     uint64_t *link = &large->root;
     void *node;
     while ((node = (void *)*link) != block)
@@ -74,6 +81,23 @@ void large_remove(struct large *large, void *block) {
         }
     }
     *link = (uintptr_t)(left != NULL ? left : right);
+    return dirty;
+}
+
+/* As deep as the tree, which is O(log n) expected. */
+static void purge_below(void *node, void (*purge)(void *block, size_t granules)) {
+    for (; node != NULL; node = large_right(node)) {
+        purge_below(large_left(node), purge);
+        if (*dirty_of(node) != 0) {
+            purge(node, size_of(node));
+            *dirty_of(node) = 0;
+        }
+    }
+}
+
+void large_purge(struct large *large, void (*purge)(void *block, size_t granules)) {
+    purge_below((void *)large->root, purge);
+    large->dirty = 0;
 }
 
 void *large_find(const struct large *large, size_t granules) {

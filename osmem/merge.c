@@ -3,12 +3,19 @@
 #include "osmem/index.h"
 #include "osmem/tags.h"
 
-/* Merges the free granules [start, end), which the index does not know, to the right. */
-static void span_merge_right(struct heap *heap, struct region *region, size_t start, size_t end) {
+void merge_block(struct heap *heap, struct free_block block) {
+    struct region *region = region_of(block.start);
     struct tag_line *lines = region->lines;
+    size_t start = region_granule(block.start), end = start + block.granules, left;
+    size_t dirty = block.dirty;
+    while ((left = tags_left(lines, start)) != start && tags_is_free(lines, left)) {
+        dirty += index_remove(heap, region_block(region, left), start - left);
+        tags_join(lines, start);
+        start = left;
+    }
     while (end != region->top && tags_is_free(lines, end)) {
         size_t right = tags_size(lines, end);
-        index_remove(heap, region_block(region, end), right);
+        dirty += index_remove(heap, region_block(region, end), right);
         tags_join(lines, end);
         end += right;
     }
@@ -18,19 +25,7 @@ static void span_merge_right(struct heap *heap, struct region *region, size_t st
         return;
     }
     tags_measure(lines, start, end - start);
-    index_set_run(heap, region_block(region, start), end - start);
-}
-
-void merge_block(struct heap *heap, void *block, size_t granules) {
-    struct region *region = region_of(block);
-    struct tag_line *lines = region->lines;
-    size_t start = region_granule(block), end = start + granules, left;
-    while ((left = tags_left(lines, start)) != start && tags_is_free(lines, left)) {
-        index_remove(heap, region_block(region, left), start - left);
-        tags_join(lines, start);
-        start = left;
-    }
-    span_merge_right(heap, region, start, end);
+    index_set_run(heap, (struct free_block){region_block(region, start), end - start, dirty});
 }
 
 /* The starts of blocks in a line, without the untouched end's. */
@@ -55,9 +50,11 @@ static void merge_line(struct heap *heap, struct region *region, size_t line) {
         return;
     /* Only the last block of a line can reach beyond it. */
     size_t base = line * LINE_GRANULES, last = base + bit_highest(joined);
-    size_t end = last + tags_size(lines, last);
-    if (end - last >= LARGE_MIN)
-        large_remove(&heap->large, region_block(region, last));
+    size_t end = last + tags_size(lines, last), large = 0, clean = 0;
+    if (end - last >= LARGE_MIN) {
+        large = end - last;
+        clean = large - large_remove(&heap->large, region_block(region, last));
+    }
     store_relaxed(&lines[line].free, load_relaxed(&lines[line].free) & ~joined);
     store_relaxed(&lines[line].starts, load_relaxed(&lines[line].starts) & ~joined);
     starts &= ~joined;
@@ -67,21 +64,23 @@ static void merge_line(struct heap *heap, struct region *region, size_t line) {
         size_t head = base + bit_highest(starts & below);
         size_t next = behind != 0 ? base + bit_lowest(behind) : end;
         tags_measure(lines, head, next - head);
-        index_insert(heap, region_block(region, head), next - head);
+        size_t dirty = next - head - (next == end ? clean : 0);
+        heap->bins.granules -= next - head - (next == end ? large : 0);
+        index_insert(heap, (struct free_block){region_block(region, head), next - head, dirty});
         uint64_t done = behind != 0 ? (behind & -behind) - 1 : UINT64_MAX;
         heap->bins.stale += 1 + (size_t)__builtin_popcountll(joined & done);
         joined &= ~done;
     }
 }
 
-bool merge_has_neighbour(const struct heap *heap, const void *block, size_t granules) {
-    struct region *region = region_of(block);
+bool merge_has_neighbour(const struct heap *heap, const void *start, size_t granules) {
+    struct region *region = region_of(start);
     struct tag_line *lines = region->lines;
-    size_t start = region_granule(block), end = start + granules;
+    size_t first = region_granule(start), end = first + granules;
     if (end == region->top ? region == heap->current : tags_is_free(lines, end))
         return true;
-    size_t left = tags_left(lines, start);
-    return left != start && tags_is_free(lines, left);
+    size_t left = tags_left(lines, first);
+    return left != first && tags_is_free(lines, left);
 }
 
 /* Merges a block that is in the index if it has a free neighbour. */
@@ -89,8 +88,8 @@ static void merge_indexed(struct heap *heap, struct region *region, size_t start
     void *block = region_block(region, start);
     size_t granules = tags_size(region->lines, start);
     if (tags_is_free(region->lines, start) && merge_has_neighbour(heap, block, granules)) {
-        index_remove(heap, block, granules);
-        merge_block(heap, block, granules);
+        size_t dirty = index_remove(heap, block, granules);
+        merge_block(heap, (struct free_block){block, granules, dirty});
     }
 }
 
@@ -115,7 +114,7 @@ static void merge_noted(struct heap *heap, struct region *region,
 
 void merge_all(struct heap *heap) {
     index_flush(heap);
-    index_set_run(heap, NULL, 0);
+    index_drop_run(heap);
     struct region *region = heap->unmerged;
     heap->unmerged = NULL;
     heap->taken = heap->spilled = 0;

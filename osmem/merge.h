@@ -15,12 +15,13 @@
 #include <stddef.h>
 
 #include "osmem/heap.h"
+#include "osmem/index.h"
 
 /* Whether a free block has a free neighbour, or lies at the current region's untouched end. */
-bool merge_has_neighbour(const struct heap *heap, const void *block, size_t granules);
+bool merge_has_neighbour(const struct heap *heap, const void *start, size_t granules);
 
 /* Merges a free block that is not in the index with its free neighbours: the new run. */
-void merge_block(struct heap *heap, void *block, size_t granules);
+void merge_block(struct heap *heap, struct free_block block);
 
 /* Merges every free block with its free neighbours. O(noted lines). */
 void merge_all(struct heap *heap);

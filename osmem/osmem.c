@@ -9,6 +9,7 @@
 #include "osmem/conf.h"
 #include "osmem/heap.h"
 #include "osmem/mapped.h"
+#include "osmem/purge.h"
 #include "osmem/tags.h"
 #include "osmem/thread.h"
 #include "utils/align.h"
@@ -353,7 +354,7 @@ struct trim {
 
 static void trim_heap(struct heap *heap, void *context) {
     struct trim *trim = context;
-    trim->any |= heap_trim(heap, trim->pad);
+    trim->any |= purge_all(heap, trim->pad);
 }
 
 int os_malloc_trim(size_t pad) {

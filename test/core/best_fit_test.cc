@@ -52,18 +52,22 @@ std::vector<Block> runs_with_a_fit(const std::vector<Block> &runs, const std::ve
     return found;
 }
 
+bool lies_whole(const std::vector<Block> &lie, const void *ptr, size_t size) {
+    const Block *block = starting_at(lie, ptr);
+    return block != nullptr && block->size == size;
+}
+
 /* Only what was cut off `ptr` may be free behind it, and only the lowest of equal large blocks
  * goes. */
 void expect_well_cut(char *ptr, size_t size, size_t taken, const std::vector<Block> &lie,
-                     const void *run) {
+                     const std::vector<Block> &runs, const void *run) {
     if (taken > size) {
         EXPECT_NE(block_at(ptr + size).kind, OS_BLOCK_USED) << "what was cut off is not free";
     }
-    bool is_whole = std::any_of(lie.begin(), lie.end(), [&](const Block &block) {
-        return block.start == ptr && block.size == taken;
-    });
-    for (const Block &block : lie) {
-        if (is_whole && ptr != run && block.size == taken && taken >= LARGE_MIN * GRANULE_BYTES) {
+    bool is_whole = lies_whole(lie, ptr, taken);
+    for (const Block &block : runs) {
+        if (is_whole && ptr != run && block.size == taken && taken >= LARGE_MIN * GRANULE_BYTES &&
+            lies_whole(lie, block.start, taken)) {
             EXPECT_GE(block.start, ptr) << "not the lowest of the large ones";
         }
     }
@@ -91,7 +95,7 @@ char *allocate_best(size_t granules) {
         EXPECT_TRUE(taken != nullptr) << "a block of " << best << " was passed over for " << size;
         if (taken != nullptr) {
             EXPECT_EQ(taken->size, best) << "for " << size;
-            expect_well_cut(ptr, size, best, lie, run);
+            expect_well_cut(ptr, size, best, lie, runs, run);
         }
         EXPECT_FALSE(grew);
         return ptr;

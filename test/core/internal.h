@@ -22,6 +22,7 @@ extern "C" {
 #include "osmem/large.h"
 #include "osmem/mapped.h"
 #include "osmem/merge.h"
+#include "osmem/purge.h"
 #include "osmem/quick.h"
 #include "osmem/region.h"
 #include "osmem/spare.h"

@@ -126,7 +126,7 @@ TEST_F(LargeTree, FindsTheSmallestThatFits) {
         from.pop_back();
         to.push_back(node);
         if (grow) {
-            large_insert(&large_, node.block);
+            large_insert(&large_, node.block, node.size);
             model.insert(node);
         } else {
             large_remove(&large_, node.block);
@@ -148,7 +148,7 @@ TEST_F(LargeTree, PrefersTheLowestAddressAmongEqualSizes) {
     std::shuffle(nodes.begin(), nodes.end(), random);
     std::set<Node> model;
     for (const Node &node : nodes) {
-        large_insert(&large_, node.block);
+        large_insert(&large_, node.block, node.size);
         model.insert(node);
     }
     expect_tree(model);
@@ -175,7 +175,7 @@ TEST_F(LargeTree, StaysShallowWhateverTheOrder) {
             std::reverse(nodes.begin(), nodes.end());
         std::set<Node> model(nodes.begin(), nodes.end());
         for (const Node &node : nodes)
-            large_insert(&large_, node.block);
+            large_insert(&large_, node.block, node.size);
         expect_tree(model);
         EXPECT_LT(static_cast<double>(depth_), 5 * std::log2(nodes.size())) << "order " << order;
         for (const Node &node : nodes)
@@ -193,7 +193,7 @@ TEST_F(LargeTree, KeepsTheLengthsOfItsBlocks) {
         return LARGE_MIN + random() % 70;
     });
     for (const Node &node : nodes)
-        large_insert(&large_, node.block);
+        large_insert(&large_, node.block, node.size);
     for (const Node &node : nodes) {
         struct tag_line *lines = region_of(node.block)->lines;
         size_t granule = region_granule(node.block);

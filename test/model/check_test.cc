@@ -99,6 +99,8 @@ TEST(Check, FindsASizeMissingFromTheBitmap) {
 TEST(Check, FindsAFreeBlockThatTheIndexLacks) {
     expect_found(INVARIANT_B3, [](Subject &) { bins_pop(&thread_heap->bins, 500); });
     expect_found(INVARIANT_L1, [](Subject &) { thread_heap->large.root = 0; });
+    expect_found(INVARIANT_L1, [](Subject &) { thread_heap->large.granules++; });
+    expect_found(INVARIANT_L1, [](Subject &) { thread_heap->large.dirty--; });
 }
 
 TEST(Check, FindsADisorderedTree) {

@@ -1,0 +1,27 @@
+/*
+ * purge.h - pages of free memory go back to the kernel, by madvise(MADV_DONTNEED).
+ *
+ * Large free blocks, and what lies between the untouched end and the highest granule ever handed
+ * out, are *dirty* until they are purged. When a free makes that more than PURGE_BASE and a part of
+ * what is live, all of it is purged. So resident memory falls after a burst without any call for
+ * it, a system call is paid for by the frees of at least PURGE_BASE, and a program whose heap
+ * breathes by less than that part never pays. Small free blocks are only purged on request.
+ */
+#ifndef OSMEM_OSMEM_PURGE_H
+#define OSMEM_OSMEM_PURGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "osmem/heap.h"
+
+/* Granules of the heap that are live at most: what is not, but waits in a quick set, is counted. */
+size_t purge_live_bound(const struct heap *heap);
+
+/* Purges the heap if there is much to be had; `live` as above. Off by OSMEM_CONF=purge:off. */
+void purge_if_due(struct heap *heap, size_t live);
+
+/* Merges all and purges every whole free page but `pad` bytes of the end; true if there was one. */
+bool purge_all(struct heap *heap, size_t pad);
+
+#endif

@@ -28,7 +28,7 @@ void live_on(const std::vector<void *> &reachable) {
     for (void *block : reachable)
         os_free(block);
     std::vector<void *> blocks;
-    for (size_t i = 1; i < 3000; i++)
+    for (size_t i = 1; i < 30 * scaled(100); i++)
         blocks.push_back(os_malloc(i));
     std::thread([] { os_free(os_malloc(500)); }).join();
     for (void *block : blocks)
@@ -40,7 +40,7 @@ void live_on(const std::vector<void *> &reachable) {
 
 CHILD_TEST(Fork, InAQuietProgramLeavesBothSidesWhole) {
     std::vector<void *> blocks;
-    for (size_t i = 1; i < 2000; i++)
+    for (size_t i = 1; i < 20 * scaled(100); i++)
         blocks.push_back(os_malloc(i));
     for (size_t i = 0; i < scaled(100); i++) {
         pid_t child = fork();

@@ -12,13 +12,12 @@
 #define SHARED_LIMIT_BASE (32 * KIB / GRANULE_BYTES)
 #define SHARED_LIMIT_SHIFT 6
 
-/* So much may leave the quick sets unmerged: again a constant, and a part of the heap. */
+/* So much may leave the quick sets unmerged: again a constant, and a part of what is live. */
 #define SPILL_LIMIT_BASE (64 * KIB / GRANULE_BYTES)
-#ifndef SPILL_LIMIT_SHIFT
 #define SPILL_LIMIT_SHIFT 3
-#endif
 
-/* A large heap merges all whenever it took this part of itself from the untouched end. */
+/* A large heap merges all whenever it took this much and this part of itself from its end. */
+#define MERGE_DUE_BASE (64 * KIB / GRANULE_BYTES)
 #define MERGE_DUE_SHIFT 6
 
 /* The index is built anew when it has this many stale entries, and more of them than others. */
@@ -62,13 +61,14 @@ static size_t carve_count(struct heap *heap, size_t granules) {
  */
 static size_t carve(struct heap *heap, struct region *region, size_t start, size_t end,
                     size_t granules, size_t count) {
+    if (count == 0)
+        return start;
     count = size_min(count, (end - start) / granules);
     for (size_t i = count; i-- > 0;) {
         tags_begin(region->lines, start + i * granules, true);
         tags_measure(region->lines, start + i * granules, granules);
-        if (!index_wait(heap, region_block(region, start + i * granules), granules))
-            index_insert(heap, whole(region_block(region, start + i * granules), granules));
     }
+    index_fill(heap, region_block(region, start), granules, count);
     return start + count * granules;
 }
 
@@ -94,15 +94,9 @@ static void *block_cut(struct heap *heap, struct free_block block, size_t wanted
     return block.start;
 }
 
-/*
- * The smallest free block that holds `granules`. One that would be cut is merged with its free
- * neighbours first, and goes back if it has any: what is cut is never a part of something larger.
- */
+/* The smallest free block that holds `granules`, as the blocks lie now. */
 static void *heap_fit(struct heap *heap, size_t granules) {
-    struct free_block block;
-    while ((block = index_fit(heap, granules)).start != NULL && block.granules != granules &&
-           merge_has_neighbour(heap, block.start, block.granules))
-        merge_block(heap, block);
+    struct free_block block = index_fit(heap, granules);
     if (block.start == NULL)
         return NULL;
     block_cut(heap, block, granules);
@@ -162,7 +156,8 @@ static void *heap_take_untouched(struct heap *heap, size_t granules, size_t more
 
 /* Whether blocks wait for merging that had better be merged before the untouched end is taken. */
 static bool merge_is_due(struct heap *heap, size_t granules) {
-    return is_small(heap) || heap->taken >= heap->granules >> MERGE_DUE_SHIFT ||
+    return is_small(heap) ||
+           heap->taken >= size_max(MERGE_DUE_BASE, heap->granules >> MERGE_DUE_SHIFT) ||
            untouched(heap->current) < granules;
 }
 
@@ -278,6 +273,22 @@ static size_t block_absorb(struct heap *heap, struct region *region, size_t star
     return granules;
 }
 
+/* The last block grows into the untouched end; false: it is not the last, or that is too short. */
+static bool end_resize(struct heap *heap, struct region *region, size_t start, size_t granules,
+                       size_t wanted) {
+    size_t more = wanted - granules, end = start + wanted;
+    if (start + granules != region->top || region != heap->current || untouched(region) < more)
+        return false;
+    tags_join(region->lines, region->top);
+    store_relaxed(&region->top, (uint32_t)end);
+    if (load_relaxed(&region->fresh) < end)
+        store_relaxed(&region->fresh, (uint32_t)end);
+    tags_begin(region->lines, end, true);
+    tags_measure(region->lines, start, wanted);
+    heap->taken += more;
+    return true;
+}
+
 bool heap_resize(struct heap *heap, void *block, size_t granules, size_t wanted) {
     if (wanted < granules)
         block_shrink(heap, block, granules, wanted);
@@ -285,6 +296,8 @@ bool heap_resize(struct heap *heap, void *block, size_t granules, size_t wanted)
         return true;
     struct region *region = region_of(block);
     size_t start = region_granule(block);
+    if (end_resize(heap, region, start, granules, wanted))
+        return true;
     if (block_reach(heap, region, start, granules, wanted) < wanted)
         return false;
     while (granules < wanted)
@@ -353,7 +366,11 @@ void heap_recover(struct heap *heap) {
     heap->large = (struct large){0, 0, 0};
     memset(&heap->bins, 0, sizeof heap->bins);
     bins_give_memory(&heap->bins, heap + 1, REGION_RESERVE - sizeof *heap);
+    heap->granules = heap->metadata = 0;
+    heap->current_counted = load_relaxed(&heap->current->committed);
     for (struct region *region = heap->regions; region != NULL; region = region->next) {
+        heap->granules += load_relaxed(&region->committed);
+        heap->metadata += REGION_FIRST;
         memset(region->unmerged, 0, sizeof region->unmerged);
         region->unmerged_words = 0;
         merge_region(region, region == heap->current);

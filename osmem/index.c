@@ -130,6 +130,23 @@ bool index_wait(struct heap *heap, void *block, size_t granules) {
     return true;
 }
 
+void index_fill(struct heap *heap, void *first, size_t granules, size_t count) {
+    struct quick *quick = &heap->quick[granules];
+    uint64_t number = region_number(first);
+    bool is_near = number + granules * count < NEAR_GRANULES && !conf.requested;
+    if (quick->fill == 0 && is_near)
+        quick_open(heap, granules);
+    while (count-- > 0) {
+        if (is_near && quick_has_room(quick->fill)) {
+            quick_push(quick, (uint32_t)(number + count * granules));
+        } else {
+            bins_push_number(&heap->bins, number + count * granules, granules);
+            heap_note_unmerged(heap, region_numbered(number + count * granules));
+        }
+    }
+    bins_note(&heap->bins, granules);
+}
+
 static void flush_sets(struct heap *heap, size_t first) {
     for (size_t word = first / 64; word <= (QUICK_SETS - 1) / 64; word++) {
         uint64_t sets = heap->quick_open[word];

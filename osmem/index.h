@@ -48,6 +48,12 @@ void index_drop_run(struct heap *heap);
 /* Whether a free block may wait in a quick set; if so, it is put into its set. */
 bool index_wait(struct heap *heap, void *block, size_t granules);
 
+/*
+ * Puts `count` adjacent free blocks of this size, at most QUICK_MAX, into their quick set as far as
+ * it has room, so that the first comes up first; the rest into their bin.
+ */
+void index_fill(struct heap *heap, void *first, size_t granules, size_t count);
+
 /* Moves blocks of this size from the bin, if it has any, into the quick set, which is empty. */
 void index_refill(struct heap *heap, size_t granules);
 

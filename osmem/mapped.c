@@ -202,9 +202,11 @@ void *mapped_resize(void *ptr, size_t size) {
         return NULL;
     system_lock(&mapped_lock);
     struct entry *entry = registry_find((uintptr_t)ptr);
-    void *moved =
-        resize_in_place(entry, length) ? ptr : system_remap(ptr, entry->length, length, true);
-    if (moved != NULL) {
+    void *moved = ptr;
+    if (resize_in_place(entry, length)) {
+        entry->length = length;
+        entry->requested = size;
+    } else if ((moved = system_remap(ptr, entry->length, length, true)) != NULL) {
         registry_remove(entry);
         *registry_find((uintptr_t)moved) = (struct entry){(uintptr_t)moved, length, size};
         registry.count++;

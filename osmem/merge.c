@@ -73,7 +73,8 @@ static void merge_line(struct heap *heap, struct region *region, size_t line) {
     }
 }
 
-bool merge_has_neighbour(const struct heap *heap, const void *start, size_t granules) {
+/* Whether a free block has a free neighbour, or lies at the current region's untouched end. */
+static bool has_neighbour(const struct heap *heap, const void *start, size_t granules) {
     struct region *region = region_of(start);
     struct tag_line *lines = region->lines;
     size_t first = region_granule(start), end = first + granules;
@@ -87,7 +88,7 @@ bool merge_has_neighbour(const struct heap *heap, const void *start, size_t gran
 static void merge_indexed(struct heap *heap, struct region *region, size_t start) {
     void *block = region_block(region, start);
     size_t granules = tags_size(region->lines, start);
-    if (tags_is_free(region->lines, start) && merge_has_neighbour(heap, block, granules)) {
+    if (tags_is_free(region->lines, start) && has_neighbour(heap, block, granules)) {
         size_t dirty = index_remove(heap, block, granules);
         merge_block(heap, (struct free_block){block, granules, dirty});
     }

@@ -11,14 +11,10 @@
 #ifndef OSMEM_OSMEM_MERGE_H
 #define OSMEM_OSMEM_MERGE_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #include "osmem/heap.h"
 #include "osmem/index.h"
-
-/* Whether a free block has a free neighbour, or lies at the current region's untouched end. */
-bool merge_has_neighbour(const struct heap *heap, const void *start, size_t granules);
 
 /* Merges a free block that is not in the index with its free neighbours: the new run. */
 void merge_block(struct heap *heap, struct free_block block);

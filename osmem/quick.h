@@ -46,10 +46,11 @@ static inline size_t quick_index(size_t granules) {
     return granules <= QUICK_MAX ? granules : QUICK_MAX + 1 + granules % QUICK_SHARED;
 }
 
-/* How many blocks the set number `index` may hold. */
+/* How many blocks the set number `index` may hold: as many of the next power of two as QUICK_BYTES.
+ */
 static inline size_t quick_capacity(size_t index) {
-    size_t count = index <= QUICK_MAX && index > 0 ? QUICK_BYTES / granules_bytes(index) : 0;
-    return size_min(size_max(count, 2), QUICK_SLOTS);
+    size_t count = (QUICK_BYTES >> GRANULE_SHIFT) >> (64 - __builtin_clzll((index - 1) | 1));
+    return index > QUICK_MAX || count < 2 ? 2 : size_min(count, QUICK_SLOTS);
 }
 
 /* The fill of the set number `index` when it is empty, once it was used. */

@@ -39,63 +39,31 @@ bool lies_in(const std::vector<Block> &among, const void *ptr) {
                        [&](const Block &block) { return block.start <= ptr && ptr < block.end(); });
 }
 
-/* Those runs of free neighbours of which one block alone holds `size`. */
-std::vector<Block> runs_with_a_fit(const std::vector<Block> &runs, const std::vector<Block> &lie,
-                                   size_t size) {
-    std::vector<Block> found;
-    for (const Block &run : runs) {
-        if (std::any_of(lie.begin(), lie.end(), [&](const Block &block) {
-                return block.size >= size && run.start <= block.start && block.end() <= run.end();
-            }))
-            found.push_back(run);
-    }
-    return found;
-}
-
-bool lies_whole(const std::vector<Block> &lie, const void *ptr, size_t size) {
-    const Block *block = starting_at(lie, ptr);
-    return block != nullptr && block->size == size;
-}
-
-/* Only what was cut off `ptr` may be free behind it, and only the lowest of equal large blocks
- * goes. */
-void expect_well_cut(char *ptr, size_t size, size_t taken, const std::vector<Block> &lie,
-                     const std::vector<Block> &runs, const void *run) {
-    if (taken > size) {
-        EXPECT_NE(block_at(ptr + size).kind, OS_BLOCK_USED) << "what was cut off is not free";
-    }
-    bool is_whole = lies_whole(lie, ptr, taken);
-    for (const Block &block : runs) {
-        if (is_whole && ptr != run && block.size == taken && taken >= LARGE_MIN * GRANULE_BYTES &&
-            lies_whole(lie, block.start, taken)) {
-            EXPECT_GE(block.start, ptr) << "not the lowest of the large ones";
-        }
-    }
-}
-
-/*
- * Allocates, and demands that no better block was passed over: one that fits exactly, as the blocks
- * lie; else the smallest that holds it, counted with its free neighbours.
- */
+/* Allocates, and demands that no better block was passed over. */
 char *allocate_best(size_t granules) {
     size_t size = granules * GRANULE_BYTES;
     std::vector<Block> lie = free_blocks(), runs = free_runs();
-    std::vector<Block> fits = runs_with_a_fit(runs, lie, size);
     size_t sbrk_before = kernel::count(kernel::SBRK).calls;
     const void *run = thread_heap->run;
     char *ptr = static_cast<char *>(os_malloc(size));
     EXPECT_NE(ptr, nullptr);
     bool grew = kernel::count(kernel::SBRK).calls != sbrk_before;
 
-    bool is_exact = best_size(lie, size) == size;
-    const std::vector<Block> &among = is_exact ? lie : fits;
-    size_t best = best_size(among, size);
+    size_t best = best_size(lie, size);
     if (best != 0) {
-        const Block *taken = starting_at(among, ptr);
+        const Block *taken = starting_at(lie, ptr);
         EXPECT_TRUE(taken != nullptr) << "a block of " << best << " was passed over for " << size;
         if (taken != nullptr) {
             EXPECT_EQ(taken->size, best) << "for " << size;
-            expect_well_cut(ptr, size, best, lie, runs, run);
+            if (best > size) {
+                EXPECT_EQ(block_at(ptr + size).kind == OS_BLOCK_USED, false)
+                    << "what was cut off is not free";
+            }
+            for (const Block &block : lie) {
+                if (block.size == best && best >= LARGE_MIN * GRANULE_BYTES && ptr != run) {
+                    EXPECT_GE(block.start, ptr) << "not the lowest of the large ones";
+                }
+            }
         }
         EXPECT_FALSE(grew);
         return ptr;

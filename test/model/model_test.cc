@@ -134,36 +134,19 @@ using Command = rc::state::Command<Nothing, Shadow>;
 
 /* ---- exact best fit ------------------------------------------------------------------------- */
 
-struct Run {
-    char *start, *end;
-    size_t largest; /* of its blocks */
-    size_t size() const { return static_cast<size_t>(end - start); }
-};
-
 /* Free blocks of the calling thread's heap, as they lie and as they would lie merged. */
 struct Fits {
-    std::map<size_t, std::vector<char *>> apart;
-    std::vector<Run> merged;
-
-    /* The places of the smallest that hold `wanted`, of those with one block of at least `part`. */
-    std::vector<char *> best(size_t wanted, size_t part) const {
-        std::map<size_t, std::vector<char *>> found;
-        for (const Run &run : merged) {
-            if (run.size() >= wanted && run.largest >= part)
-                found[run.size()].push_back(run.start);
-        }
-        return found.empty() ? std::vector<char *>{} : found.begin()->second;
-    }
+    std::map<size_t, std::vector<char *>> apart, merged;
 };
 
 Fits fits() {
     struct Gather {
         Fits fits;
-        Run run = {};
+        char *start = nullptr, *end = nullptr;
         void close() {
-            if (run.start != nullptr)
-                fits.merged.push_back(run);
-            run = {};
+            if (start != nullptr)
+                fits.merged[static_cast<size_t>(end - start)].push_back(start);
+            start = nullptr;
         }
     } gather;
     if (thread_heap == &thread_no_heap)
@@ -176,17 +159,16 @@ Fits fits() {
                 return 0;
             if (block->kind == OS_BLOCK_FREE && !thread_freed_remotely(start)) {
                 seen.fits.apart[block->size].push_back(start);
-                if (seen.run.start == nullptr || seen.run.end != start) {
+                if (seen.start == nullptr || seen.end != start) {
                     seen.close();
-                    seen.run.start = start;
+                    seen.start = start;
                 }
-                seen.run.end = start + block->size;
-                seen.run.largest = std::max(seen.run.largest, block->size);
+                seen.end = start + block->size;
                 /* What lies at the untouched end is merged with that. */
                 const region *region = region_of(start);
                 if (region == thread_heap->current &&
                     region_granule(start) + block->size / GRANULE_BYTES == region->top)
-                    seen.run = {};
+                    seen.start = nullptr;
             } else {
                 seen.close();
             }
@@ -203,16 +185,14 @@ bool holds(const std::vector<char *> &starts, const void *ptr) {
 
 void expect_best_fit(const Fits &before, bool is_small_heap, const void *ptr, size_t size) {
     size_t wanted = granules_bytes(granules_for(size));
-    auto exact = before.apart.find(wanted);
-    if (exact != before.apart.end()) {
-        EXPECT_TRUE(holds(exact->second, ptr)) << size << " fits exactly somewhere else";
+    auto best = before.apart.lower_bound(wanted);
+    if (best != before.apart.end()) {
+        EXPECT_TRUE(holds(best->second, ptr)) << size << " fits best in " << best->first;
         return;
     }
-    std::vector<char *> best = before.best(wanted, wanted);
-    if (best.empty() && is_small_heap)
-        best = before.best(wanted, 0);
-    if (!best.empty()) {
-        EXPECT_TRUE(holds(best, ptr)) << size << " fits better somewhere else";
+    best = before.merged.lower_bound(wanted);
+    if (is_small_heap && best != before.merged.end()) {
+        EXPECT_TRUE(holds(best->second, ptr)) << size << " fits best, merged, in " << best->first;
     }
 }
 

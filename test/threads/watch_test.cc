@@ -101,7 +101,9 @@ CHILD_TEST(Watch, MappedBlocksAreListedWhileTheyAreResized) {
         os_stats stats;
         os_malloc_stats(&stats);
         if (before % 2 == 1 && before == changes) {
-            EXPECT_EQ(stats.mapped_blocks, 1u);
+            /* Never none; old and new where the kernel cannot resize the mapping. */
+            EXPECT_GE(stats.mapped_blocks, 1u);
+            EXPECT_LE(stats.mapped_blocks, 2u);
         }
     });
 }

@@ -1,2 +1,3 @@
 #!/bin/sh
-exec python3 benchmark/suite/suite.py --osmem tools/osmem --workloads benchmark/suite/workloads "$@"
+# What `bazel run //benchmark:suite` starts, in its runfiles.
+exec python3 -B benchmark/suite/runner.py "$@"

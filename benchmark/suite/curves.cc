@@ -1,0 +1,136 @@
+/*
+ * curves.cc - the points of the plots, printed as lines of numbers.
+ *
+ *     scaling          threads, million operations a second on the clock
+ *     heap_size        live MiB, CPU nanoseconds of an operation
+ *     burst_and_idle   seconds, resident MiB, live MiB; a line each
+ *
+ * An operation is a free and an allocation.
+ */
+#include <fcntl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "benchmark/suite/workload.h"
+
+namespace suite {
+
+namespace {
+
+double seconds(clockid_t clock) {
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
+/* Each thread with its own blocks. */
+std::size_t scaling(const setting &work) {
+    std::size_t steps = work.times(4000000);
+    double start = seconds(CLOCK_MONOTONIC);
+    run_threads(work.parameter, [&](unsigned index) {
+        client me(500 + index);
+        mapped<block> slots(5000);
+        me.exchange(slots.begin(), slots.size(), steps,
+                    [](random_source &random) { return random.between(16, 512); });
+        me.drop(slots.begin(), slots.end());
+    });
+    double taken = seconds(CLOCK_MONOTONIC) - start;
+    std::printf("%u %.3f\n", work.parameter,
+                static_cast<double>(steps * work.parameter) / taken / 1e6);
+    return 0;
+}
+
+/* Blocks of 16-2048 bytes with random lifetimes, after the heap has been filled. */
+std::size_t heap_size(const setting &work) {
+    client me(600);
+    auto size_of = [](random_source &random) { return random.between(16, 2 * KIB); };
+    mapped<block> slots(work.parameter * MIB / ((16 + 2 * KIB) / 2));
+    for (block &place : slots)
+        me.make(place, size_of(me.random));
+    std::size_t steps = work.times(1000000);
+    double start = seconds(CLOCK_PROCESS_CPUTIME_ID);
+    me.exchange(slots.begin(), slots.size(), steps, size_of);
+    double taken = seconds(CLOCK_PROCESS_CPUTIME_ID) - start;
+    std::printf("%u %.2f\n", work.parameter, taken / static_cast<double>(steps) * 1e9);
+    return 0;
+}
+
+double resident_mebibytes() {
+    char text[128] = {};
+    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        ssize_t length = read(fd, text, sizeof text - 1);
+        close(fd);
+        text[length > 0 ? length : 0] = '\0';
+    }
+    char *end = text;
+    std::strtoul(text, &end, 10); /* the first number is that of all pages */
+    return static_cast<double>(std::strtoul(end, nullptr, 10)) *
+           static_cast<double>(sysconf(_SC_PAGESIZE)) / MIB;
+}
+
+/*
+ * Bursts of 200 MiB. After each all but one block in 256 are freed, oldest first, and two seconds
+ * pass in which an idle server would do little: a small block every 20 ms.
+ */
+std::size_t burst_and_idle(const setting &work) {
+    constexpr std::size_t BURST = 200 * MIB, SAMPLE = 4 * MIB;
+    struct sample {
+        double time, resident, live;
+    };
+    mapped<sample> samples(10000);
+    mapped<block> slots(BURST / 16);
+    std::size_t taken = 0, filled = 0, next = 0; /* `next`: live bytes at the next sample */
+    client me(700);
+    double start = seconds(CLOCK_MONOTONIC);
+    auto look = [&] {
+        if (taken < samples.size())
+            samples[taken++] = {seconds(CLOCK_MONOTONIC) - start, resident_mebibytes(),
+                                static_cast<double>(me.live()) / MIB};
+    };
+    for (int burst = 0; burst < 3; burst++) {
+        for (next = me.live(); me.live() < BURST; filled++) {
+            me.make(slots[filled], me.random.spread(16, 8));
+            if (me.live() >= next) {
+                look();
+                next = me.live() + SAMPLE;
+            }
+        }
+        std::size_t kept = 0;
+        next = me.live();
+        for (std::size_t i = 0; i < filled; i++) {
+            if (i % 256 == 0)
+                std::swap(slots[kept++], slots[i]);
+            else
+                me.drop(slots[i]);
+            if (me.live() + SAMPLE <= next) {
+                look();
+                next = me.live();
+            }
+        }
+        filled = kept;
+        for (std::size_t i = 0; i < work.times(100); i++) {
+            block small = {};
+            me.make(small, 100);
+            usleep(20000);
+            me.drop(small);
+            look();
+        }
+    }
+    for (std::size_t i = 0; i < taken; i++)
+        std::printf("%.3f %.2f %.2f\n", samples[i].time, samples[i].resident, samples[i].live);
+    return 0;
+}
+
+} // namespace
+
+void append_curves(std::vector<workload> &all) {
+    const workload ours[] = {
+        {"scaling", "curve", "operations a second against threads", scaling},
+        {"heap_size", "curve", "cost of an operation against the size of the heap", heap_size},
+        {"burst_and_idle", "curve", "resident memory over time", burst_and_idle},
+    };
+    all.insert(all.end(), std::begin(ours), std::end(ours));
+}
+
+} // namespace suite

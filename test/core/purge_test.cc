@@ -75,6 +75,7 @@ ISOLATED_TEST(Purge, LeavesLiveBlocksAlone) {
 
 /* A heap that breathes by a part of what lives pays for no call. */
 ISOLATED_TEST(Purge, SparesAHeapThatBreathes) {
+    SKIP_IF_PARANOID();
     std::vector<char *> base = burst(scaled(40) * MIB, 2000, 74);
     free_all(burst(scaled(5) * MIB, 2000, 75));
     kernel::reset_counts();

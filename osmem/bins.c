@@ -33,53 +33,45 @@ static void chunk_drop(struct bins *bins, struct bin_chunk *chunk) {
     bins->spare = chunk;
 }
 
-void bins_push_slow(struct bins *bins, uint64_t number, size_t granules) {
+void bins_push_slow(struct bins *bins, uint64_t line, size_t granules) {
     struct bin_chunk *chunk = chunk_take(bins);
     if (chunk == NULL) {
         bins->incomplete = true;
-        bins->granules += granules;
         return;
     }
-    *chunk = (struct bin_chunk){.below = bins->top[granules], .zone = (uint32_t)(number >> 32)};
+    *chunk = (struct bin_chunk){.below = bins->top[granules],
+                                .zone = (uint32_t)(line >> 32),
+                                .count = 1,
+                                .entries = {(uint32_t)line}};
     bins->top[granules] = chunk;
+    bins->entries++;
     bins_note(bins, granules);
-    bins_push_number(bins, number, granules);
 }
 
-void *bins_peek(const struct bins *bins, size_t granules, size_t after) {
-    const struct bin_chunk *chunk = bins->top[granules];
-    return chunk == NULL || chunk->count <= after ? NULL
-                                                  : bins_entry(chunk, chunk->count - after - 1);
-}
-
-void *bins_pop(struct bins *bins, size_t granules) { return bins_take(bins, granules, 0); }
-
-void *bins_take(struct bins *bins, size_t granules, size_t after) {
-    void *block = bins_peek(bins, granules, after);
-    if (block == NULL)
-        return NULL;
+void bins_drop(struct bins *bins, size_t granules) {
     struct bin_chunk *chunk = bins->top[granules];
-    chunk->count--;
-    chunk->entries[chunk->count - after] = chunk->entries[chunk->count];
-    if (chunk->count == 0) {
+    bins->entries--;
+    if (--chunk->count == 0) {
         bins->top[granules] = chunk->below;
         chunk_drop(bins, chunk);
     }
-    bins->entries--;
-    return block;
+}
+
+static void bin_reset(struct bins *bins, size_t granules) {
+    while (bins->top[granules] != NULL) {
+        struct bin_chunk *chunk = bins->top[granules];
+        bins->top[granules] = chunk->below;
+        chunk_drop(bins, chunk);
+    }
 }
 
 void bins_reset(struct bins *bins) {
-    for (size_t granules = 1; granules < LARGE_MIN; granules++) {
-        while (bins->top[granules] != NULL) {
-            struct bin_chunk *chunk = bins->top[granules];
-            bins->top[granules] = chunk->below;
-            chunk_drop(bins, chunk);
-        }
-    }
-    for (size_t word = 0; word < LARGE_MIN / 64; word++)
+    for (size_t word = 0; word < LARGE_MIN / 64; word++) {
+        for (uint64_t sizes = bins->nonempty[word]; sizes != 0; sizes &= sizes - 1)
+            bin_reset(bins, word * 64 + bit_lowest(sizes));
         bins->nonempty[word] = 0;
+    }
     bins->summary &= bit_at(QUICK_MAX / 64 + 1) - 1;
-    bins->granules = bins->entries = bins->stale = 0;
+    bins->granules = bins->entries = 0;
     bins->incomplete = false;
 }

@@ -2,22 +2,23 @@
  * bins.h - the index of free blocks of fewer than LARGE_MIN granules: one bin for each size, so
  * that the fit is exact.
  *
- * The index lies outside the blocks and is made of hints: a bin is a stack of block addresses, in
- * chunks of a cache line. An entry is *valid* if the tags say that a free block of the bin's size
- * starts there, and it is not the heap's run; a block that leaves the heap's free memory by being
- * merged leaves its entry behind, and the entry is dropped when it comes up. So merging touches no
- * list and no neighbour's memory, and nothing that a program writes into freed memory can mislead
- * the allocator. The index can be dropped and built anew from the tags at any time (heap.c does,
- * when too many entries are stale or memory for entries was refused).
+ * The index lies outside the blocks and is made of hints: a bin is a stack of lines in which a free
+ * block of its size may start, in chunks of a cache line. The tags say which of a line's blocks
+ * these are, so blocks of a size come up line by line, in order of address: what is allocated one
+ * after the other lies side by side. A block that leaves the heap's free memory by being merged
+ * leaves its line behind, and the line is dropped when it comes up and has none. So merging touches
+ * no list and no neighbour's memory, and nothing that a program writes into freed memory can
+ * mislead the allocator. The index can be dropped and built anew from the tags at any time (heap.c
+ * does, when it has grown by many entries or memory for entries was refused).
  *
  * A bitmap over the sizes, of two levels, says which bins, or sets of quick.h, may hold a block.
  *
  * Invariants
  *   B1  `nonempty` has the bit of every size that a chunk or a quick set holds.
  *   B2  bit i of `summary` is set if word i of `nonempty` is not 0, and stays so for quick sets.
- *   B3  every free block below LARGE_MIN that is neither in a quick set nor the heap's run nor an
- *       untouched end has an entry in the bin of its size, unless `incomplete` is set; `granules`
- *       is the sum of their sizes.
+ *   B3  of every free block below LARGE_MIN that is neither in a quick set nor the heap's run nor
+ *       an untouched end, the line is in the bin of its size, unless `incomplete` is set;
+ *       `granules` is the sum of their sizes.
  * One owner, no locks.
  */
 #ifndef OSMEM_OSMEM_BINS_H
@@ -35,20 +36,22 @@
 /* Sizes below this many granules (32 KiB) have a bin each; larger blocks are in large.h's tree. */
 #define LARGE_MIN 2048
 
+/* The bin of pages of small blocks in which every block was free (slab.h), by their first lines. */
+#define VACANT_BIN 0
+
 #define CHUNK_ENTRIES 12
 
-/* Entries are numbers of granules (region.h) modulo 2^32; `zone` is the rest, for all in a chunk.
- */
+/* Entries are numbers of lines (region.h) modulo 2^32; `zone` is the rest, for all in a chunk. */
 struct bin_chunk {
     struct bin_chunk *below;
     uint32_t zone;
-    uint32_t count;
+    uint32_t count; /* 0 in none that a bin holds */
     uint32_t entries[CHUNK_ENTRIES];
 };
 static_assert(sizeof(struct bin_chunk) == 64, "a chunk is a cache line");
 
-static inline void *bins_entry(const struct bin_chunk *chunk, size_t index) {
-    return region_numbered((uint64_t)chunk->zone << 32 | chunk->entries[index]);
+static inline uint64_t bins_entry(const struct bin_chunk *chunk, size_t index) {
+    return (uint64_t)chunk->zone << 32 | chunk->entries[index];
 }
 
 struct bins {
@@ -58,8 +61,8 @@ struct bins {
     char *unused;            /* memory for chunks [unused, unused_end) not cut yet */
     char *unused_end;
     size_t granules; /* in all blocks of B3; who takes one out counts it out */
-    size_t entries;  /* in all bins, valid or not */
-    size_t stale;    /* about how many of them are not valid */
+    size_t entries;  /* in all bins, whether they are good for anything or not */
+    size_t known;    /* how many they were when the index was built anew */
     bool incomplete; /* a push was refused for want of memory: some free block has no entry */
     struct bin_chunk *top[LARGE_MIN];
 };
@@ -103,33 +106,39 @@ static inline size_t bins_next(const struct bins *bins, size_t granules) {
 /* Gives the bins memory to cut chunks from; what is left of the last is dropped. */
 void bins_give_memory(struct bins *bins, void *memory, size_t size);
 
-/* bins_push where the newest chunk does not do. */
-void bins_push_slow(struct bins *bins, uint64_t number, size_t granules);
+/* Adds a line to a bin whose newest chunk does not do. */
+void bins_push_slow(struct bins *bins, uint64_t line, size_t granules);
 
-/* Enters the free block number `number`. Out of memory for entries: sets `incomplete`. O(1). */
-static inline void bins_push_number(struct bins *bins, uint64_t number, size_t granules) {
+/*
+ * Enters a free block that starts in the line number `line`. Out of memory for entries: sets
+ * `incomplete`. O(1).
+ */
+static inline void bins_push(struct bins *bins, uint64_t line, size_t granules) {
     struct bin_chunk *chunk = bins->top[granules];
-    if (unlikely(chunk == NULL || chunk->count == CHUNK_ENTRIES || chunk->zone != number >> 32)) {
-        bins_push_slow(bins, number, granules);
-        return;
-    }
-    chunk->entries[chunk->count++] = (uint32_t)number;
     bins->granules += granules;
-    bins->entries++;
+    if (unlikely(chunk == NULL || chunk->zone != line >> 32)) {
+        bins_push_slow(bins, line, granules);
+    } else if (chunk->entries[chunk->count - 1] != (uint32_t)line) {
+        if (unlikely(chunk->count == CHUNK_ENTRIES)) {
+            bins_push_slow(bins, line, granules);
+            return;
+        }
+        chunk->entries[chunk->count++] = (uint32_t)line;
+        bins->entries++;
+    }
 }
 
-static inline void bins_push(struct bins *bins, const void *block, size_t granules) {
-    bins_push_number(bins, region_number(block), granules);
+/* The newest line of a bin; false: it is empty. */
+static inline bool bins_top(const struct bins *bins, size_t granules, uint64_t *line) {
+    const struct bin_chunk *chunk = bins->top[granules];
+    if (chunk == NULL)
+        return false;
+    *line = bins_entry(chunk, chunk->count - 1);
+    return true;
 }
 
-/* Takes the newest entry out of a bin, valid or not; NULL if it is empty. O(1). */
-void *bins_pop(struct bins *bins, size_t granules);
-
-/* The entry that lies below `after` others in its bin's newest chunk, left in; NULL: none does. */
-void *bins_peek(const struct bins *bins, size_t granules, size_t after);
-
-/* The same, taken out: the newest goes into its place. */
-void *bins_take(struct bins *bins, size_t granules, size_t after);
+/* Drops a bin's newest line. */
+void bins_drop(struct bins *bins, size_t granules);
 
 /* Drops every entry; the bitmap keeps no bit. O(chunks). */
 void bins_reset(struct bins *bins);

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "osmem/conf.h"
 #include "osmem/system.h"
 #include "osmem/tags.h"
 
@@ -21,6 +22,8 @@ static const char *const texts[INVARIANT_COUNT] = {
     [INVARIANT_L2] = "L2: the tree is out of order",
     [INVARIANT_H1] = "H1: two free neighbours, none of which waits for merging",
     [INVARIANT_H2] = "H2: the run is no free block of its size, or in the index too",
+    [INVARIANT_A1] = "A1: a block reaches over the edge of a page of small blocks",
+    [INVARIANT_A2] = "A2: the chunk is no free run of whole pages, or in the index too",
     [INVARIANT_M1] = "M1: an entry of the registry is no mapping",
     [INVARIANT_M2] = "M2: the registry's table is broken",
     [INVARIANT_S1] = "S1: kept extents are out of order or touch",
@@ -133,7 +136,18 @@ static enum invariant check_quick(struct index_check *check) {
     return 0;
 }
 
-/* Entries may be stale, and a valid one may be there twice, or for a block in a quick set. */
+/* Marks the free blocks of `granules` in a line that a bin holds, if it still has any. */
+static void mark_line(struct index_check *check, const void *start, size_t granules) {
+    struct region *region = own_region(check, start);
+    if (region == NULL)
+        return;
+    size_t first = region_granule(start);
+    uint64_t blocks = tags_free_of_size(tags_line(region->lines, first), granules);
+    for (; blocks != 0; blocks &= blocks - 1)
+        mark(check, region_block(region, first + bit_lowest(blocks)), false);
+}
+
+/* A line may be there twice, or have no block of the size any more, or one in a quick set. */
 static enum invariant check_bins(struct index_check *check) {
     const struct bins *bins = &check->heap->bins;
     for (size_t word = 0; word < LARGE_MIN / 64; word++) {
@@ -144,13 +158,8 @@ static enum invariant check_bins(struct index_check *check) {
         if (bins->top[granules] != NULL && !bins_noted(bins, granules))
             return INVARIANT_B1;
         for (const struct bin_chunk *chunk = bins->top[granules]; chunk; chunk = chunk->below) {
-            for (uint32_t i = 0; i < chunk->count; i++) {
-                void *block = bins_entry(chunk, i);
-                struct region *region = own_region(check, block);
-                if (region != NULL && tags_is_free(region->lines, region_granule(block)) &&
-                    tags_size(region->lines, region_granule(block)) == granules)
-                    mark(check, block, false);
-            }
+            for (uint32_t i = 0; i < chunk->count; i++)
+                mark_line(check, region_numbered(bins_entry(chunk, i) * LINE_GRANULES), granules);
         }
     }
     return 0;
@@ -180,10 +189,13 @@ static enum invariant check_tree(struct index_check *check, void *node, void *lo
     return broken != 0 ? broken : check_tree(check, right, node, high);
 }
 
-/* Whether a free block may have free neighbours: it is in a quick set, or noted. */
-static bool is_waiting(const struct region *region, const struct marks *marks, size_t granule) {
+/* Whether a free block may have free neighbours: in a quick set, noted, on a page, or the chunk. */
+static bool is_waiting(const struct index_check *check, struct region *region, size_t granule) {
+    const struct marks *marks = &check->marks[region->ordinal];
     size_t line = granule / LINE_GRANULES;
-    return (marks->quick[granule / 64] & bit_at((unsigned)granule)) ||
+    return region_is_slab(region, granule) ||
+           region_block(region, granule) == check->heap->chunk.start ||
+           (marks->quick[granule / 64] & bit_at((unsigned)granule)) ||
            (region->unmerged[line / 64] & bit_at((unsigned)line));
 }
 
@@ -195,13 +207,21 @@ static enum invariant check_marks(struct index_check *check, struct region *regi
         uint64_t bit = bit_at((unsigned)granule);
         size_t granules = tags_size(region->lines, granule);
         bool is_free = tags_is_free(region->lines, granule);
-        bool waits = is_free && is_waiting(region, marks, granule);
-        if (is_free && !(marks->indexed[granule / 64] & bit) && !check->heap->bins.incomplete)
+        bool waits = is_free && is_waiting(check, region, granule);
+        bool is_fragment = granules <= SLAB_MAX && !region_is_slab(region, granule) &&
+                           !heap_is_small(check->heap) && !conf.requested;
+        if (is_free && !(marks->indexed[granule / 64] & bit) && !is_fragment &&
+            !check->heap->bins.incomplete)
             return granules < LARGE_MIN ? INVARIANT_B3 : INVARIANT_L1;
         if (is_free && left_is_free && !waits && !waiting)
             return INVARIANT_H1;
+        size_t last = granule + granules - 1;
+        if ((region_is_slab(region, granule) || region_is_slab(region, last)) &&
+            granule / SLAB_GRANULES != last / SLAB_GRANULES)
+            return INVARIANT_A1;
         bool is_indexed = is_free && !(marks->quick[granule / 64] & bit) && granules < LARGE_MIN;
-        if (is_indexed && region_block(region, granule) != check->heap->run)
+        const void *block = region_block(region, granule);
+        if (is_indexed && block != check->heap->run && block != check->heap->chunk.start)
             check->small += granules;
         left_is_free = is_free;
         waiting = waits;
@@ -211,6 +231,20 @@ static enum invariant check_marks(struct index_check *check, struct region *regi
     return top_is_free && left_is_free && !waiting ? INVARIANT_H1 : 0;
 }
 
+static enum invariant check_chunk(struct index_check *check) {
+    const struct free_block *chunk = &check->heap->chunk;
+    if (chunk->start == NULL)
+        return chunk->granules == 0 ? 0 : INVARIANT_A2;
+    struct region *region = own_region(check, chunk->start);
+    size_t start = region_granule(chunk->start);
+    return !mark(check, chunk->start, false) || chunk->granules == 0 ||
+                   tags_size(region->lines, start) != chunk->granules ||
+                   start % SLAB_GRANULES != 0 || chunk->granules % SLAB_GRANULES != 0 ||
+                   region_is_slab(region, start)
+               ? INVARIANT_A2
+               : 0;
+}
+
 static enum invariant check_index(struct index_check *check) {
     enum invariant broken = check_quick(check);
     void *run = check->heap->run;
@@ -218,6 +252,8 @@ static enum invariant check_index(struct index_check *check) {
         (!mark(check, run, false) ||
          tags_size(region_of(run)->lines, region_granule(run)) != check->heap->run_granules))
         broken = INVARIANT_H2;
+    if (broken == 0)
+        broken = check_chunk(check);
     if (broken == 0)
         broken = check_bins(check);
     if (broken == 0)

@@ -3,24 +3,22 @@
 #include <string.h>
 
 #include "osmem/conf.h"
+#include "osmem/end.h"
 #include "osmem/index.h"
 #include "osmem/merge.h"
 #include "osmem/purge.h"
+#include "osmem/slab.h"
 #include "osmem/tags.h"
 
 /* The shared quick sets may keep this much: a constant, and a part of the heap. */
 #define SHARED_LIMIT_BASE (32 * KIB / GRANULE_BYTES)
 #define SHARED_LIMIT_SHIFT 6
 
-/* So much may leave the quick sets unmerged: again a constant, and a part of what is live. */
-#define SPILL_LIMIT_BASE (64 * KIB / GRANULE_BYTES)
-#define SPILL_LIMIT_SHIFT 3
-
 /* A large heap merges all whenever it took this much and this part of itself from its end. */
 #define MERGE_DUE_BASE (64 * KIB / GRANULE_BYTES)
-#define MERGE_DUE_SHIFT 6
+#define MERGE_DUE_SHIFT 5
 
-/* The index is built anew when it has this many stale entries, and more of them than others. */
+/* The index is built anew when it has this many more entries than twice what it had then. */
 #define STALE_LIMIT 4096
 
 /* A free block all of which may be in memory. */
@@ -28,48 +26,31 @@ static struct free_block whole(void *start, size_t granules) {
     return (struct free_block){start, granules, granules};
 }
 
-static bool is_small(const struct heap *heap) {
-    return heap->granules <= SMALL_HEAP / GRANULE_BYTES;
-}
-
 /* Keeps the index from filling up with entries that mean nothing. */
 static void index_tidy(struct heap *heap) {
-    struct bins *bins = &heap->bins;
-    if (unlikely(bins->stale > STALE_LIMIT && bins->stale > bins->entries / 2) &&
-        bins->stale > heap->granules / LINE_GRANULES / 8)
+    size_t limit = 2 * heap->bins.known + STALE_LIMIT + heap->granules / LINE_GRANULES / 4;
+    if (unlikely(heap->bins.entries > limit))
         index_rebuild(heap);
+}
+
+/* Merges all that is not on pages of small blocks; what waits in quick sets too, if it must. */
+static void heap_merge(struct heap *heap, bool with_quick) {
+    if (with_quick)
+        index_flush(heap); /* notes the pages that are vacant by that */
+    slab_dissolve_vacant(heap);
+    if (with_quick)
+        merge_all(heap);
+    else
+        merge_bins(heap);
+    index_tidy(heap);
 }
 
 /* ---- allocation ------------------------------------------------------------------------------ */
 
-/*
- * How many blocks to cut beyond the one asked for: more each time that the same size misses its
- * quick set. A small heap takes no memory before it is asked for it.
- */
-static size_t carve_count(struct heap *heap, size_t granules) {
-    if (granules > CARVE_MAX || is_small(heap) || conf.requested)
-        return 0;
-    heap->carve =
-        granules == heap->missed ? size_min(2 * heap->carve + 1, quick_capacity(granules)) : 0;
-    heap->missed = granules;
-    return heap->carve;
-}
-
-/*
- * Cuts up to `count` free blocks of `granules` off the front of the free span [start, end), so that
- * the quick set hands them out in order of address. Returns where the rest of the span starts.
- */
-static size_t carve(struct heap *heap, struct region *region, size_t start, size_t end,
-                    size_t granules, size_t count) {
-    if (count == 0)
-        return start;
-    count = size_min(count, (end - start) / granules);
-    for (size_t i = count; i-- > 0;) {
-        tags_begin(region->lines, start + i * granules, true);
-        tags_measure(region->lines, start + i * granules, granules);
-    }
-    index_fill(heap, region_block(region, start), granules, count);
-    return start + count * granules;
+/* Notes the run, which ends at `end`, where it has a free neighbour: one that waits for merging. */
+static void note_run(struct heap *heap, struct region *region, size_t end) {
+    if (tags_is_free(region->lines, end))
+        heap_note_unmerged(heap, heap->run);
 }
 
 /* Puts a free block that is not in the index to use, and its end beyond `wanted` back. */
@@ -77,36 +58,59 @@ static void *block_cut(struct heap *heap, struct free_block block, size_t wanted
     struct region *region = region_of(block.start);
     size_t start = region_granule(block.start), end = start + block.granules;
     size_t rest = start + wanted;
+    size_t clean = block.granules - block.dirty;
+    if (unlikely(clean != 0))
+        heap->refaulted += clean - (end - rest - size_min(block.dirty, end - rest));
     if (rest < end) {
         tags_measure(region->lines, start, wanted);
-        rest = carve(heap, region, rest, end, wanted, carve_count(heap, wanted));
-    }
-    if (rest < end) {
         tags_begin(region->lines, rest, true);
         tags_measure(region->lines, rest, end - rest);
         index_set_run(heap, (struct free_block){region_block(region, rest), end - rest,
                                                 size_min(block.dirty, end - rest)});
-        /* A block from a quick set, or one that waits for merging, may have a free neighbour. */
-        if (tags_is_free(region->lines, end))
-            heap_note_unmerged(heap, region_block(region, rest));
+        note_run(heap, region, end);
     }
     tags_set_used(region->lines, start);
     return block.start;
 }
 
+/* A free block of just this size; the start is NULL if there is none. */
+static struct free_block heap_fit_exact(struct heap *heap, size_t granules) {
+    if (heap->run != NULL && heap->run_granules == granules) {
+        void *run = heap->run;
+        heap->run = NULL;
+        return whole(run, granules);
+    }
+    if (!index_may_have(heap, granules))
+        return whole(NULL, 0);
+    void *block = index_take(heap, granules);
+    if (block == NULL)
+        bins_clear(&heap->bins, granules);
+    return whole(block, granules);
+}
+
 /* The smallest free block that holds `granules`, as the blocks lie now. */
-static void *heap_fit(struct heap *heap, size_t granules) {
+static void *heap_fit_best(struct heap *heap, size_t granules) {
     struct free_block block = index_fit(heap, granules);
+    return block.start == NULL ? NULL : block_cut(heap, block, granules);
+}
+
+static bool is_for_slab(const struct heap *heap, size_t granules) {
+    return granules <= SLAB_MAX && !heap_is_small(heap) && !conf.requested;
+}
+
+/* The same, but a small block that would have to be cut in a large heap is cut off a page. */
+static void *heap_fit(struct heap *heap, size_t granules) {
+    struct free_block block = heap_fit_exact(heap, granules);
     if (block.start == NULL)
-        return NULL;
+        return is_for_slab(heap, granules) ? slab_allocate(heap, granules)
+                                           : heap_fit_best(heap, granules);
     block_cut(heap, block, granules);
-    if (block.granules == granules && granules <= QUICK_MAX)
+    if (granules <= QUICK_MAX)
         index_refill(heap, granules);
     return block.start;
 }
 
-/* The same without an index: looks at every free block. All is merged; the run is too small. */
-static void *heap_fit_unindexed(struct heap *heap, size_t granules) {
+void *heap_allocate_unindexed(struct heap *heap, size_t granules) {
     void *best = NULL;
     size_t best_size = SIZE_MAX;
     for (struct region *region = heap->regions; region != NULL; region = region->next) {
@@ -119,65 +123,40 @@ static void *heap_fit_unindexed(struct heap *heap, size_t granules) {
             }
         }
     }
-    return best == NULL ? NULL : block_cut(heap, whole(best, best_size), granules);
-}
-
-static size_t untouched(const struct region *region) {
-    return load_relaxed(&region->committed) - region->top;
-}
-
-/* The current region may also be committed further by another thread, on its way to a new region.
- */
-static void current_count(struct heap *heap) {
-    uint32_t committed = load_relaxed(&heap->current->committed);
-    heap->granules += committed - heap->current_counted;
-    heap->current_counted = committed;
-}
-
-/* Takes `granules`, and up to `more` blocks of that size for the quick set, from the end. */
-static void *heap_take_untouched(struct heap *heap, size_t granules, size_t more) {
-    struct region *region = heap->current;
-    size_t start = region->top, end = start + granules;
-    current_count(heap);
-    if (untouched(region) < granules)
+    if (best == NULL)
         return NULL;
-    heap->zeroed = start >= load_relaxed(&region->fresh);
-    end += granules * size_min(more, untouched(region) / granules - 1);
-    store_relaxed(&region->top, (uint32_t)end);
-    if (load_relaxed(&region->fresh) < end)
-        store_relaxed(&region->fresh, (uint32_t)end);
-    tags_begin(region->lines, end, true);
-    carve(heap, region, start + granules, end, granules, more);
-    tags_measure(region->lines, start, granules);
-    tags_set_used(region->lines, start);
-    heap->taken += end - start;
-    return region_block(region, start);
+    size_t dirty = index_remove(heap, best, best_size);
+    return block_cut(heap, (struct free_block){best, best_size, dirty}, granules);
 }
 
-/* Whether blocks wait for merging that had better be merged before the untouched end is taken. */
-static bool merge_is_due(struct heap *heap, size_t granules) {
-    return is_small(heap) ||
-           heap->taken >= size_max(MERGE_DUE_BASE, heap->granules >> MERGE_DUE_SHIFT) ||
-           untouched(heap->current) < granules;
+/* Merges what had better be merged before the untouched end is taken; false: nothing had. */
+static bool heap_merge_if_due(struct heap *heap, size_t granules) {
+    bool must = heap_is_small(heap) || end_untouched(heap) < granules;
+    size_t due = size_max(MERGE_DUE_BASE, heap->granules >> MERGE_DUE_SHIFT);
+    bool waiting =
+        heap->unmerged != NULL || heap->quick_shared != 0 || heap->bins.top[VACANT_BIN] != NULL;
+    if (!must && (heap->taken < due || !waiting))
+        return false;
+    if (must)
+        slab_drop_chunk(heap);
+    heap_merge(heap, must);
+    return true;
 }
 
 void *heap_allocate(struct heap *heap, size_t granules) {
     heap->zeroed = false;
     void *block = heap_fit(heap, granules);
-    if (block == NULL && merge_is_due(heap, granules)) {
-        merge_all(heap);
-        index_tidy(heap);
+    if (block == NULL && heap_merge_if_due(heap, granules))
         block = heap_fit(heap, granules);
-    }
     if (block == NULL && unlikely(heap->bins.incomplete)) {
         index_rebuild(heap);
         block = heap_fit(heap, granules);
         if (block == NULL && heap->bins.incomplete)
-            block = heap_fit_unindexed(heap, granules);
+            block = heap_allocate_unindexed(heap, granules);
     }
-    if (block == NULL)
-        block = heap_take_untouched(heap, granules, carve_count(heap, granules));
-    return block;
+    if (block == NULL && is_for_slab(heap, granules))
+        block = heap_fit_best(heap, granules);
+    return block != NULL ? block : end_take(heap, granules);
 }
 
 void *heap_allocate_aligned(struct heap *heap, size_t granules, size_t alignment) {
@@ -210,10 +189,6 @@ void heap_free(struct heap *heap, void *block, size_t granules) {
     if (heap->quick_shared > SHARED_LIMIT_BASE + (heap->granules >> SHARED_LIMIT_SHIFT))
         index_flush_shared(heap);
     size_t live = purge_live_bound(heap);
-    if (unlikely(heap->spilled > SPILL_LIMIT_BASE + (live >> SPILL_LIMIT_SHIFT))) {
-        merge_all(heap);
-        index_tidy(heap);
-    }
     purge_if_due(heap, live);
 }
 
@@ -226,26 +201,34 @@ static void block_shrink(struct heap *heap, void *block, size_t granules, size_t
     merge_block(heap, whole(region_block(region, start + wanted), granules - wanted));
 }
 
-/* Extends the current region so that `granules` fit at its end. */
-static bool current_extend(struct heap *heap, size_t granules) {
-    if (!region_extend(heap->current, granules))
-        return false;
-    current_count(heap);
-    return true;
-}
-
 /* Granules that the block can have in place: its own, its free neighbours', the untouched end's. */
 static size_t block_reach(struct heap *heap, struct region *region, size_t start, size_t granules,
                           size_t wanted) {
     size_t end = start + granules;
-    while (end - start < wanted && end != region->top && tags_is_free(region->lines, end))
+    while (end - start < wanted && end != region->top && tags_is_free(region->lines, end) &&
+           !region_is_slab(region, end))
         end += tags_size(region->lines, end);
     if (end - start < wanted && end == region->top && region == heap->current) {
         size_t missing = wanted - (end - start);
-        if (untouched(region) >= missing || current_extend(heap, missing))
+        if (end_untouched(heap) >= missing || end_extend(heap, missing))
             return wanted;
     }
     return end - start;
+}
+
+/*
+ * Gives back what a block that grew left of its right neighbour. At the untouched end it waits,
+ * lest the end is handed to the next block that grows: then each would block the other's way.
+ */
+static void tail_return(struct heap *heap, struct free_block tail) {
+    struct region *region = region_of(tail.start);
+    size_t end = region_granule(tail.start) + tail.granules;
+    if (end == region->top && index_wait(heap, tail.start, tail.granules))
+        return;
+    if (end == region->top || tags_is_free(region->lines, end))
+        merge_block(heap, tail);
+    else
+        index_set_run(heap, tail);
 }
 
 /* Takes the right neighbour into the block, and gives back what is more than `wanted`. */
@@ -254,7 +237,7 @@ static size_t block_absorb(struct heap *heap, struct region *region, size_t star
     struct tag_line *lines = region->lines;
     size_t end = start + granules;
     if (end == region->top) {
-        heap_take_untouched(heap, wanted - granules, 0);
+        end_take(heap, wanted - granules);
         tags_join(lines, end);
         return wanted;
     }
@@ -266,26 +249,30 @@ static size_t block_absorb(struct heap *heap, struct region *region, size_t star
         tags_begin(lines, start + wanted, true);
         tags_measure(lines, start, wanted);
         size_t rest = granules - wanted;
-        merge_block(heap, (struct free_block){region_block(region, start + wanted), rest,
-                                              size_min(dirty, rest)});
+        void *tail = region_block(region, start + wanted);
+        tags_measure(lines, start + wanted, rest);
+        tail_return(heap, (struct free_block){tail, rest, size_min(dirty, rest)});
         granules = wanted;
     }
     return granules;
 }
 
-/* The last block grows into the untouched end; false: it is not the last, or that is too short. */
-static bool end_resize(struct heap *heap, struct region *region, size_t start, size_t granules,
+/* The block grows into the run, which keeps the rest; false: that does not follow, or is too short.
+ */
+static bool run_resize(struct heap *heap, struct region *region, size_t start, size_t granules,
                        size_t wanted) {
-    size_t more = wanted - granules, end = start + wanted;
-    if (start + granules != region->top || region != heap->current || untouched(region) < more)
+    size_t more = wanted - granules, end = start + granules;
+    if (heap->run != region_block(region, end) || heap->run_granules <= more ||
+        region_is_slab(region, end))
         return false;
-    tags_join(region->lines, region->top);
-    store_relaxed(&region->top, (uint32_t)end);
-    if (load_relaxed(&region->fresh) < end)
-        store_relaxed(&region->fresh, (uint32_t)end);
-    tags_begin(region->lines, end, true);
+    heap->run_granules -= more;
+    heap->run_dirty = size_min(heap->run_dirty, heap->run_granules);
+    heap->run = region_block(region, end + more);
+    tags_join(region->lines, end);
+    tags_begin(region->lines, end + more, true);
     tags_measure(region->lines, start, wanted);
-    heap->taken += more;
+    tags_measure(region->lines, end + more, heap->run_granules);
+    note_run(heap, region, end + more + heap->run_granules);
     return true;
 }
 
@@ -296,7 +283,10 @@ bool heap_resize(struct heap *heap, void *block, size_t granules, size_t wanted)
         return true;
     struct region *region = region_of(block);
     size_t start = region_granule(block);
-    if (end_resize(heap, region, start, granules, wanted))
+    if (region_is_slab(region, start))
+        return false;
+    if (end_resize(heap, region, start, granules, wanted) ||
+        run_resize(heap, region, start, granules, wanted))
         return true;
     if (block_reach(heap, region, start, granules, wanted) < wanted)
         return false;
@@ -306,6 +296,20 @@ bool heap_resize(struct heap *heap, void *block, size_t granules, size_t wanted)
     return true;
 }
 
+void *heap_allocate_ahead(struct heap *heap, size_t granules, size_t ahead) {
+    if (heap_is_small(heap) || conf.requested)
+        return NULL;
+    char *block = heap_allocate(heap, granules + ahead);
+    if (block == NULL)
+        return NULL;
+    struct region *region = region_of(block);
+    tags_split(region->lines, region_granule(block), granules + ahead, granules, true);
+    void *tail = block + granules_bytes(granules);
+    if (!index_wait(heap, tail, ahead))
+        merge_block(heap, whole(tail, ahead));
+    return block;
+}
+
 /* ---- growing, adopting, giving back ------------------------------------------------------------
  */
 
@@ -313,7 +317,7 @@ bool heap_resize(struct heap *heap, void *block, size_t granules, size_t wanted)
 static void current_retire(struct heap *heap) {
     struct region *region = heap->current;
     region_retire(region);
-    size_t start = region->top, rest = untouched(region);
+    size_t start = region->top, rest = end_untouched(heap);
     heap->current = NULL;
     if (rest == 0)
         return;
@@ -330,7 +334,7 @@ static void heap_add_region(struct heap *heap, struct region *region) {
     heap->current = region;
     heap->current_counted = 0;
     heap->metadata += REGION_FIRST;
-    current_count(heap);
+    end_untouched(heap);
 }
 
 struct heap *heap_create(size_t granules) {
@@ -344,7 +348,7 @@ struct heap *heap_create(size_t granules) {
 }
 
 bool heap_grow(struct heap *heap, size_t granules) {
-    if (current_extend(heap, granules))
+    if (end_extend(heap, granules))
         return true;
     struct region *region = region_create(heap, granules);
     if (region == NULL)
@@ -362,6 +366,8 @@ void heap_recover(struct heap *heap) {
     if (heap->current == NULL)
         heap->current = heap->regions;
     heap->run = NULL;
+    heap->chunk = whole(NULL, 0);
+    heap->vacant = 0;
     heap->unmerged = NULL;
     heap->large = (struct large){0, 0, 0};
     memset(&heap->bins, 0, sizeof heap->bins);
@@ -371,6 +377,8 @@ void heap_recover(struct heap *heap) {
     for (struct region *region = heap->regions; region != NULL; region = region->next) {
         heap->granules += load_relaxed(&region->committed);
         heap->metadata += REGION_FIRST;
+        memset(region->slab_granules, 0, sizeof region->slab_granules);
+        memset(region->listed, 0, sizeof region->listed);
         memset(region->unmerged, 0, sizeof region->unmerged);
         region->unmerged_words = 0;
         merge_region(region, region == heap->current);
@@ -379,7 +387,8 @@ void heap_recover(struct heap *heap) {
 }
 
 void heap_adopt(struct heap *heap, struct heap *other) {
-    merge_all(other);
+    slab_drop_chunk(other);
+    heap_merge(other, true);
     index_drop_run(other);
     current_retire(other);
     other->run = NULL;

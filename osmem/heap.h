@@ -2,22 +2,26 @@
  * heap.h - one heap: a thread's regions, and the policy of when to split, merge and take from the
  * end.
  *
- * Allocation is exact best fit over all free blocks as they lie: a block freed lately of just this
- * size (quick.h), else the smallest bin that has one (bins.h), else the tree (large.h); what is too
- * large is split. The untouched end comes last. Merging is deferred (merge.h): it is done when no
- * free block fits and the heap is about to grow, is small, or has taken much from its untouched end
- * since it merged last. Large blocks are merged as they are freed.
+ * A request takes a free block of just its size: one freed lately (quick.h), or one from its bin
+ * (bins.h). In a heap of up to SMALL_HEAP it else takes the smallest free block that holds it, off
+ * which it is cut: exact best fit over all free blocks as they lie, in bins and tree (large.h). In
+ * a larger heap this holds for requests beyond SLAB_MAX granules; smaller ones come from pages of
+ * blocks of their size (slab.h), and are cut off what fits best only before the heap would grow.
+ * The untouched end (end.h) comes last.
+ *
+ * Merging is deferred (merge.h): it is done when no free block fits and the heap is about to grow,
+ * is small, or has taken much from its untouched end since it merged last. In a larger heap blocks
+ * beyond SLAB_MAX are merged when they leave their quick set, in any heap large ones when freed.
  *
  * The free block that was merged or cut last is the *run*: it is kept out of the index, since what
  * is freed or asked for next is often beside it (after the designated victim of Lea's malloc, but a
- * fit that is better goes before it). When one size misses its quick set time after time, several
- * blocks are cut at once, and the others wait in the set as if they had been freed.
+ * fit that is better goes before it).
  *
  * Invariants
  *   H1  of two neighbours that are both free, one at least lies in a quick set or starts in a line
- *       noted as unmerged, or is an untouched end of a region other than `current`.
- *   H2  the run is a free block of run_granules that neither quick sets, bins nor tree know.
- * One owner; no locks but those of region.h.
+ *       noted as unmerged, or on a page of small blocks, or is the chunk, or is an untouched end of
+ * a region other than `current`. H2  the run is a free block of run_granules that neither quick
+ * sets, bins nor tree know. One owner; no locks but those of region.h.
  */
 #ifndef OSMEM_OSMEM_HEAP_H
 #define OSMEM_OSMEM_HEAP_H
@@ -37,9 +41,12 @@
  */
 #define SMALL_HEAP (1 * MIB)
 
-/* Up to this many granules, several blocks are cut at once where one size is asked for repeatedly.
- */
-#define CARVE_MAX 64
+/* A free block; `dirty` granules of it at most are in memory (large.h). */
+struct free_block {
+    void *start; /* NULL: none */
+    size_t granules;
+    size_t dirty;
+};
 
 struct heap {
     struct quick quick[QUICK_SETS];
@@ -48,17 +55,20 @@ struct heap {
     size_t granules;                             /* committed, in all regions */
     size_t metadata;                             /* how many of them are set aside */
     size_t taken;             /* granules taken from untouched ends since all was merged */
-    size_t spilled;           /* granules that left the quick sets unmerged since then */
     void *run;                /* a free block that the index does not know; NULL: none */
     size_t run_granules;      /* its size */
     size_t run_dirty;         /* how much of it at most is in memory */
-    size_t missed;            /* the size up to QUICK_MAX that no quick set had, last */
-    size_t carve;             /* blocks of that size to cut beyond the one asked for */
+    struct free_block chunk;  /* where pages of small blocks come from (slab.h) */
+    size_t vacant;            /* granules on pages noted as vacant, some of them more than once */
     bool zeroed;              /* the block allocated last reads as zero */
     struct region *current;   /* the region whose untouched end is used */
     uint32_t current_counted; /* what of its committed granules `granules` counts */
     struct region *regions;   /* all, the newest first */
     struct region *unmerged;  /* those with lines noted for merging */
+    size_t purge_slack;       /* granules that may stay dirty because they come back soon */
+    size_t purged;            /* granules given back to the kernel when that was done last */
+    size_t refaulted;         /* granules of those, and others, put to use again since then */
+    uint32_t purged_at;       /* when that was, by system_milliseconds() */
     struct large large;
     struct bins bins;
 
@@ -67,12 +77,17 @@ struct heap {
     struct heap *next;        /* all heaps; never removed */
     struct heap *next_parked; /* heaps whose thread has ended */
     struct heap *merged_into; /* a heap whose regions were adopted by another */
+    uint32_t put_off;         /* how often what others freed was not taken in at once */
     uint32_t watched;         /* id of a thread that will not tell when it ends; 0: it will */
     bool parked;
     bool unsure; /* left by a thread that a fork did not take along */
     struct region *remote __attribute__((aligned(64))); /* atomic: regions with remote frees */
 };
 static_assert(sizeof(struct heap) <= REGION_RESERVE, "a heap fits where its region keeps it");
+
+static inline bool heap_is_small(const struct heap *heap) {
+    return heap->granules <= SMALL_HEAP / GRANULE_BYTES;
+}
 
 /* Notes that a free block in bin, tree or run may have a free neighbour (merge.h). */
 static inline void heap_note_unmerged(struct heap *heap, const void *block) {
@@ -98,6 +113,12 @@ void *heap_allocate(struct heap *heap, size_t granules);
 /* The same with the address a multiple of `alignment` bytes. */
 void *heap_allocate_aligned(struct heap *heap, size_t granules, size_t alignment);
 
+/*
+ * A block off a free one that the index may not know (index.h), in use; NULL if there is none: for
+ * when nothing else is left. Nothing waits for merging. O(heap).
+ */
+void *heap_allocate_unindexed(struct heap *heap, size_t granules);
+
 /* Adds memory for at least `granules` in one block; false: none to be had. */
 bool heap_grow(struct heap *heap, size_t granules);
 
@@ -106,6 +127,12 @@ void heap_free(struct heap *heap, void *block, size_t granules);
 
 /* Resizes the block in place; false: not possible, nothing changed. May extend the heap's end. */
 bool heap_resize(struct heap *heap, void *block, size_t granules, size_t wanted);
+
+/*
+ * A block of `granules` with `ahead` free ones behind it, for one that will grow; NULL: none, or
+ * the heap is small. The free ones serve any request, but are not merged with what lies behind yet.
+ */
+void *heap_allocate_ahead(struct heap *heap, size_t granules, size_t ahead);
 
 /* Takes over all regions of `other`, whose thread is gone. Under region_lock. */
 void heap_adopt(struct heap *heap, struct heap *other);

@@ -1,12 +1,54 @@
 #include "osmem/index.h"
 
+#include <string.h>
+
 #include "osmem/conf.h"
+#include "osmem/merge.h"
+#include "osmem/slab.h"
+
+/* How many lines of a bin a refill looks at. */
+#define REFILL_LINES 8
 
 static bool is_shared(size_t granules) { return granules > QUICK_MAX; }
 
+/*
+ * Enters a small free block. The lines of a page of small blocks are in the bin of the page's size
+ * once at most.
+ */
+static void bin_insert(struct heap *heap, void *block, size_t granules) {
+    struct region *region = region_of(block);
+    size_t granule = region_granule(block), line = granule / LINE_GRANULES;
+    if (region->slab_granules[granule / SLAB_GRANULES] == granules) {
+        uint64_t *listed = &region->listed[line / 64], bit = bit_at((unsigned)line);
+        if (*listed & bit) {
+            heap->bins.granules += granules;
+            return;
+        }
+        *listed |= bit;
+    }
+    bins_push(&heap->bins, region_line_number(block), granules);
+}
+
+/* Drops a bin's newest line, which is that of a page's granule `line_start`. */
+static void bin_drop(struct heap *heap, const void *line_start, size_t granules) {
+    struct region *region = region_of(line_start);
+    size_t granule = region_granule(line_start), line = granule / LINE_GRANULES;
+    if (region->slab_granules[granule / SLAB_GRANULES] == granules)
+        region->listed[line / 64] &= ~bit_at((unsigned)line);
+    bins_drop(&heap->bins, granules);
+}
+
+/* Whether a free block is a fragment: too small for any but a small request, and not on a page. */
+static bool is_fragment(const struct heap *heap, struct free_block block) {
+    return block.granules <= SLAB_MAX && !heap_is_small(heap) && !conf.requested &&
+           !region_is_slab(region_of(block.start), region_granule(block.start));
+}
+
 void index_insert(struct heap *heap, struct free_block block) {
-    if (block.granules < LARGE_MIN)
-        bins_push(&heap->bins, block.start, block.granules);
+    if (is_fragment(heap, block))
+        heap->bins.granules += block.granules;
+    else if (block.granules < LARGE_MIN)
+        bin_insert(heap, block.start, block.granules);
     else
         large_insert(&heap->large, block.start, block.dirty);
 }
@@ -22,6 +64,12 @@ static struct free_block run_take(struct heap *heap) {
     struct free_block run = {heap->run, heap->run_granules, heap->run_dirty};
     heap->run = NULL;
     return run;
+}
+
+struct free_block index_chunk_take(struct heap *heap) {
+    struct free_block chunk = heap->chunk;
+    heap->chunk = (struct free_block){NULL, 0, 0};
+    return chunk;
 }
 
 void index_drop_run(struct heap *heap) {
@@ -46,12 +94,12 @@ static bool quick_remove(struct heap *heap, const void *block, size_t granules) 
 size_t index_remove(struct heap *heap, void *start, size_t granules) {
     if (start == heap->run)
         return run_take(heap).dirty;
+    if (start == heap->chunk.start)
+        return index_chunk_take(heap).dirty;
     if (granules >= LARGE_MIN)
         return large_remove(&heap->large, start);
-    if (!quick_remove(heap, start, granules)) {
-        heap->bins.stale++;
+    if (!quick_remove(heap, start, granules))
         heap->bins.granules -= granules;
-    }
     return granules;
 }
 
@@ -90,60 +138,132 @@ static void *quick_take(struct heap *heap, size_t granules) {
     return region_numbered(number);
 }
 
-/* Enters the oldest blocks of an open quick set in their bins, but for `left` of them. */
-static void quick_spill(struct heap *heap, size_t index, size_t left) {
-    struct quick *quick = &heap->quick[index];
-    size_t slot = quick_empty(index), end = quick->fill - left;
-    for (; slot < end; slot++) {
-        uint32_t number = quick_number(quick, slot);
-        void *block = region_numbered(number);
-        size_t granules = index;
-        if (index > QUICK_MAX) {
-            granules = block_size(block);
-            heap->quick_shared -= granules;
+bool index_free_on_line(struct heap *heap, struct region *region, size_t line, uint64_t blocks) {
+    struct tag_line *tags = &region->lines[line];
+    size_t granules = region->slab_granules[line * LINE_GRANULES / SLAB_GRANULES];
+    uint64_t free = load_relaxed(&tags->free);
+    if (granules == 0 || conf.requested || (blocks & ~tags_of_size(tags, granules, blocks)) != 0 ||
+        (blocks & free) != 0)
+        return false;
+    store_relaxed(&tags->free, free | blocks);
+    void *first = region_block(region, line * LINE_GRANULES + bit_lowest(blocks));
+    bin_insert(heap, first, granules);
+    bins_note(&heap->bins, granules);
+    heap->bins.granules += granules * (size_t)__builtin_popcountll(blocks & (blocks - 1));
+    slab_note_vacant(heap, first);
+    return true;
+}
+
+/* Enters the free blocks of numbers[0 … count - 1] in their bin: all of one size up to QUICK_MAX.
+ */
+static void spill(struct heap *heap, const uint32_t *numbers, size_t count, size_t granules,
+                  bool merge) {
+    uint32_t last_line = UINT32_MAX;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t before = last_line;
+        last_line = numbers[i] / (uint32_t)LINE_GRANULES;
+        /* Neighbours in a set often come off one line, or page: that is looked at once. */
+        if (last_line == before) {
+            heap->bins.granules += granules;
+            continue;
         }
-        bins_push_number(&heap->bins, number, granules);
-        heap_note_unmerged(heap, block);
-        heap->spilled += granules;
+        void *block = region_numbered(numbers[i]);
+        bin_insert(heap, block, granules);
+        if (!region_is_slab(region_of(block), region_granule(block))) {
+            if (!merge)
+                heap_note_unmerged(heap, block);
+        } else if ((last_line ^ before) >= SLAB_GRANULES / LINE_GRANULES)
+            slab_note_vacant(heap, block);
     }
+}
+
+static void spill_shared(struct heap *heap, const uint32_t *numbers, size_t count, bool merge) {
+    for (size_t i = 0; i < count; i++) {
+        size_t granules = block_size(region_numbered(numbers[i]));
+        heap->quick_shared -= granules;
+        spill(heap, &numbers[i], 1, granules, merge);
+    }
+}
+
+static void spill_any(struct heap *heap, size_t index, const uint32_t *numbers, size_t count,
+                      bool merge) {
+    if (index <= QUICK_MAX)
+        spill(heap, numbers, count, index, merge);
+    else
+        spill_shared(heap, numbers, count, merge);
+}
+
+/*
+ * Moves the oldest blocks of an open quick set, but for `left` of them, to their bins; `merge`: who
+ * calls merges them at once, so their lines need not be noted.
+ */
+static void quick_spill(struct heap *heap, size_t index, size_t left, bool merge) {
+    struct quick *quick = &heap->quick[index];
+    uint32_t *oldest = &quick->slot[quick_empty(index)], newest = quick->top;
+    size_t count = quick_count(quick, index) - left;
+    if (left == 0) {
+        spill_any(heap, index, &newest, 1, merge);
+        count--;
+    }
+    spill_any(heap, index, oldest, count, merge);
+    if (left > 1)
+        memmove(oldest, oldest + count, (left - 1) * sizeof *oldest);
     quick->fill = quick_empty(index) + (uint32_t)left;
-    if (left == 0)
-        quick->top = 0;
-    for (size_t i = 1; i < left; i++)
-        quick->slot[quick->fill - 1 - i] = quick->slot[end + left - 1 - i];
+    quick->top = left == 0 ? 0 : newest;
+}
+
+void index_quick_leave(struct heap *heap, size_t granules, uint64_t first, size_t count) {
+    size_t index = quick_index(granules);
+    struct quick *quick = &heap->quick[index];
+    if (quick->top == 0 || first >= NEAR_GRANULES)
+        return;
+    for (size_t slot = quick->fill; slot-- > quick_empty(index);) {
+        uint32_t number = quick_number(quick, slot);
+        if (number - first < count) {
+            quick_remove_at(quick, slot);
+            bin_insert(heap, region_numbered(number), granules);
+        }
+    }
 }
 
 bool index_wait(struct heap *heap, void *block, size_t granules) {
     uint64_t number = region_number(block);
     if (granules >= LARGE_MIN || conf.requested || number >= NEAR_GRANULES)
         return false;
-    size_t index = quick_index(granules);
+    size_t index = quick_index(granules), spilled = 0;
     struct quick *quick = &heap->quick[index];
-    if (quick->fill == 0)
+    uint32_t numbers[QUICK_SLOTS];
+    if (quick->fill == 0) {
         quick_open(heap, index);
-    else if (!quick_has_room(quick->fill))
-        quick_spill(heap, index, quick_count(quick, index) / 2);
+    } else if (!quick_has_room(quick->fill)) {
+        size_t left = quick_count(quick, index) / 2;
+        bool merge = granules > SLAB_MAX && !heap_is_small(heap);
+        if (merge) {
+            for (size_t slot = quick_empty(index); slot < quick->fill - left; slot++)
+                numbers[spilled++] = quick_number(quick, slot);
+        }
+        quick_spill(heap, index, left, merge);
+    }
     bins_note(&heap->bins, granules);
     quick_push(quick, (uint32_t)number);
     if (is_shared(granules))
         heap->quick_shared += granules;
+    for (size_t i = 0; i < spilled; i++)
+        merge_spilled(heap, region_numbered(numbers[i]));
     return true;
 }
 
 void index_fill(struct heap *heap, void *first, size_t granules, size_t count) {
     struct quick *quick = &heap->quick[granules];
     uint64_t number = region_number(first);
-    bool is_near = number + granules * count < NEAR_GRANULES && !conf.requested;
+    bool is_near = number < NEAR_GRANULES;
     if (quick->fill == 0 && is_near)
         quick_open(heap, granules);
-    while (count-- > 0) {
-        if (is_near && quick_has_room(quick->fill)) {
-            quick_push(quick, (uint32_t)(number + count * granules));
-        } else {
-            bins_push_number(&heap->bins, number + count * granules, granules);
-            heap_note_unmerged(heap, region_numbered(number + count * granules));
-        }
-    }
+    size_t room = is_near ? QUICK_SLOTS + 1 - quick->fill : 0;
+    for (; count > room; count--)
+        bin_insert(heap, region_numbered(number + (count - 1) * granules), granules);
+    while (count-- > 0)
+        quick_push(quick, (uint32_t)(number + count * granules));
     bins_note(&heap->bins, granules);
 }
 
@@ -155,7 +275,27 @@ static void flush_sets(struct heap *heap, size_t first) {
         for (; sets != 0; sets &= sets - 1) {
             size_t index = word * 64 + bit_lowest(sets);
             if (heap->quick[index].top != 0)
-                quick_spill(heap, index, 0);
+                quick_spill(heap, index, 0, false);
+        }
+    }
+}
+
+static void hide_set(const struct quick *quick, size_t index, bool hide) {
+    for (size_t slot = quick_empty(index); slot < quick->fill; slot++) {
+        void *block = quick_block(quick, slot);
+        if (hide)
+            tags_set_used(region_of(block)->lines, region_granule(block));
+        else
+            tags_set_free(region_of(block)->lines, region_granule(block));
+    }
+}
+
+void index_hide_quick(struct heap *heap, bool hide) {
+    for (size_t word = 0; word <= QUICK_MAX / 64; word++) {
+        for (uint64_t sets = heap->quick_open[word]; sets != 0; sets &= sets - 1) {
+            size_t index = word * 64 + bit_lowest(sets);
+            if (heap->quick[index].top != 0 && index <= QUICK_MAX)
+                hide_set(&heap->quick[index], index, hide);
         }
     }
 }
@@ -166,31 +306,75 @@ void index_flush_shared(struct heap *heap) { flush_sets(heap, QUICK_MAX + 1); }
 
 /* ---- bins ------------------------------------------------------------------------------------ */
 
-/* Whether an entry of the bins still is what it was: B3's definition of valid. */
-static bool entry_is_valid(const struct heap *heap, const void *block, size_t granules) {
-    struct region *region = region_of(block);
-    uint32_t granule = region_granule(block);
-    return tags_is_free(region->lines, granule) && granule != region->top &&
-           tags_size(region->lines, granule) == granules && block != heap->run;
+/*
+ * The free blocks of exactly `granules` that start in a line, as bits of their granules, but for
+ * the run and an untouched end. Those in a quick set are among them.
+ */
+static uint64_t line_blocks(const struct heap *heap, void *line_start, size_t granules) {
+    struct region *region = region_of(line_start);
+    size_t first = region_granule(line_start);
+    struct tag_line *line = tags_line(region->lines, first);
+    uint64_t blocks = tags_free_of_size(line, granules);
+    if (unlikely(blocks == 0))
+        return 0;
+    if (unlikely(region->top / LINE_GRANULES == first / LINE_GRANULES))
+        blocks &= ~bit_at(region->top);
+    if (unlikely((uintptr_t)heap->run - (uintptr_t)line_start < LINE_BYTES))
+        blocks &= ~bit_at(region_granule(heap->run));
+    if (unlikely(heap->chunk.start == line_start))
+        blocks &= ~(uint64_t)1;
+    return blocks;
 }
 
-/* The newest valid entry of a bin. Where a block is in a quick set as well, that goes first. */
-static void *bins_take_valid(struct heap *heap, size_t granules) {
-    void *block;
-    while ((block = bins_pop(&heap->bins, granules)) != NULL) {
-        if (entry_is_valid(heap, block, granules)) {
-            heap->bins.granules -= granules;
-            return block;
-        }
-        if (heap->bins.stale > 0)
-            heap->bins.stale--;
+/* The newest line of a bin that has free blocks of its size, and these; NULL: none has. */
+static void *bin_line(struct heap *heap, size_t granules, uint64_t *blocks) {
+    uint64_t line;
+    while (bins_top(&heap->bins, granules, &line)) {
+        void *start = region_numbered(line * LINE_GRANULES);
+        if ((*blocks = line_blocks(heap, start, granules)) != 0)
+            return start;
+        bin_drop(heap, start, granules);
     }
     return NULL;
 }
 
+/* Takes a block out of its bin. No quick set holds one of this size. */
+static void *bin_take(struct heap *heap, size_t granules) {
+    uint64_t blocks;
+    char *line = bin_line(heap, granules, &blocks);
+    if (line == NULL)
+        return NULL;
+    if ((blocks & (blocks - 1)) == 0)
+        bin_drop(heap, line, granules);
+    heap->bins.granules -= granules;
+    return line + granules_bytes(bit_lowest(blocks));
+}
+
 void *index_take(struct heap *heap, size_t granules) {
     void *block = quick_take(heap, granules);
-    return block != NULL ? block : bins_take_valid(heap, granules);
+    return block != NULL ? block : bin_take(heap, granules);
+}
+
+/*
+ * The first block of a bin's newest chunk with this alignment, once the newest lines that have no
+ * block any more are dropped. No quick set holds one such.
+ */
+static void *bin_search(struct heap *heap, size_t granules, size_t alignment) {
+    uint64_t blocks;
+    if (bin_line(heap, granules, &blocks) == NULL)
+        return NULL;
+    const struct bin_chunk *chunk = heap->bins.top[granules];
+    for (size_t i = chunk->count; i-- > 0;) {
+        char *line = region_numbered(bins_entry(chunk, i) * LINE_GRANULES);
+        for (blocks = line_blocks(heap, line, granules); blocks != 0; blocks &= blocks - 1) {
+            char *block = line + granules_bytes(bit_lowest(blocks));
+            if (is_aligned((uintptr_t)block, alignment)) {
+                heap->bins.granules -= granules;
+                return block;
+            }
+        }
+    }
+    return NULL;
 }
 
 void *index_take_aligned(struct heap *heap, size_t granules, size_t alignment) {
@@ -203,36 +387,69 @@ void *index_take_aligned(struct heap *heap, size_t granules, size_t alignment) {
     if (granules >= LARGE_MIN)
         return NULL;
     block = quick_search(heap, granules, alignment);
-    if (block != NULL)
-        return block;
-    for (size_t i = 0; (block = bins_peek(&heap->bins, granules, i)) != NULL; i++) {
-        if (is_aligned((uintptr_t)block, alignment) && entry_is_valid(heap, block, granules)) {
-            heap->bins.granules -= granules;
-            return bins_take(&heap->bins, granules, i);
+    return block != NULL ? block : bin_search(heap, granules, alignment);
+}
+
+void *index_take_paged(struct heap *heap, size_t granules, size_t tries) {
+    size_t size = granules - 1;
+    uint64_t blocks;
+    while ((size = bins_next(&heap->bins, size + 1)) != 0 && size < 2 * granules && tries-- > 0) {
+        char *line = bin_line(heap, size, &blocks);
+        if (line == NULL)
+            continue;
+        void *block = line + granules_bytes(bit_lowest(blocks));
+        size_t start = region_granule(block);
+        if (align_up(start, granules) + granules <= start + size) {
+            index_remove(heap, block, size);
+            return block;
         }
     }
     return NULL;
 }
 
+/* Puts blocks of a line into their quick set so that the first comes up first; false: not all. */
+static bool refill_from(struct heap *heap, size_t granules, uint64_t number, uint64_t blocks) {
+    struct quick *quick = &heap->quick[granules];
+    uint32_t *first = &quick->slot[quick->fill - 1], *slot = first, top = quick->top;
+    size_t room = QUICK_SLOTS + 1 - quick->fill;
+    bool all = true;
+    if (room <= LINE_GRANULES / granules) {
+        for (size_t count = (size_t)__builtin_popcountll(blocks); count > room; count--) {
+            blocks ^= bit_at(bit_highest(blocks));
+            all = false;
+        }
+    }
+    while (blocks != 0) {
+        unsigned granule = bit_highest(blocks);
+        blocks ^= bit_at(granule);
+        *slot++ = top;
+        top = (uint32_t)number + granule;
+    }
+    quick->top = top;
+    quick->fill += (uint32_t)(slot - first);
+    heap->bins.granules -= (size_t)(slot - first) * granules;
+    return all;
+}
+
 void index_refill(struct heap *heap, size_t granules) {
     struct quick *quick = &heap->quick[granules];
-    void *block;
+    uint64_t blocks, seen[REFILL_LINES];
+    size_t enough = quick_empty(granules) + quick_capacity(granules) / 2;
     if (quick->top != 0 || conf.requested)
         return;
-    size_t count = quick_capacity(granules) / 2;
-    while (count-- > 0 && (block = bins_take_valid(heap, granules)) != NULL) {
-        uint64_t number = region_number(block);
-        if (number >= NEAR_GRANULES) {
-            bins_push(&heap->bins, block, granules);
-            return;
-        }
-        if (quick->fill == 0)
-            quick_open(heap, granules);
-        /* A bin may hold a block twice, where one of its entries was stale for a while. */
-        if (heap->bins.stale == 0 || quick_find(quick, granules, (uint32_t)number) == 0)
-            quick_push(quick, (uint32_t)number);
-        else
-            heap->bins.granules += granules;
+    if (quick->fill == 0)
+        quick_open(heap, granules);
+    for (size_t lines = 0; lines < REFILL_LINES && quick->fill < enough; lines++) {
+        void *line = bin_line(heap, granules, &blocks);
+        seen[lines] = line == NULL ? NEAR_GRANULES : region_number(line);
+        if (seen[lines] >= NEAR_GRANULES)
+            break;
+        /* A line that is in the bin twice: its blocks are in the set by now. */
+        for (size_t i = 0; i < lines; i++)
+            blocks = seen[i] == seen[lines] ? 0 : blocks;
+        if (!refill_from(heap, granules, seen[lines], blocks))
+            break;
+        bin_drop(heap, line, granules);
     }
     bins_note(&heap->bins, granules);
 }
@@ -260,21 +477,28 @@ struct free_block index_fit(struct heap *heap, size_t granules) {
 
 /* ---- from the tags --------------------------------------------------------------------------- */
 
-/* The lowest address is entered last, so that it comes up first. */
+/*
+ * The lowest address is entered last, so that it comes up first. The bins hold no line of the
+ * region yet.
+ */
 static void add_region(struct heap *heap, struct region *region, bool with_large) {
+    memset(region->listed, 0, sizeof region->listed);
     for (size_t line = REGION_LINES; line-- > REGION_FIRST_LINE;) {
         uint64_t starts = region->lines[line].starts & region->lines[line].free;
         while (starts != 0) {
             unsigned bit = bit_highest(starts);
             size_t granule = line * LINE_GRANULES + bit;
             starts &= ~bit_at(bit);
-            if (granule == region->top)
+            if (granule == region->top || region_block(region, granule) == heap->chunk.start)
                 continue;
             size_t granules = tags_size(region->lines, granule);
             if (with_large || granules < LARGE_MIN)
                 index_insert(
                     heap, (struct free_block){region_block(region, granule), granules, granules});
         }
+        if (line * LINE_GRANULES % SLAB_GRANULES == 0 &&
+            region_is_slab(region, line * LINE_GRANULES))
+            slab_note_vacant(heap, region_block(region, line * LINE_GRANULES));
     }
 }
 
@@ -284,6 +508,8 @@ void index_rebuild(struct heap *heap) {
     index_flush(heap);
     index_drop_run(heap);
     bins_reset(&heap->bins);
+    heap->vacant = 0;
     for (struct region *region = heap->regions; region != NULL; region = region->next)
         add_region(heap, region, false);
+    heap->bins.known = heap->bins.entries;
 }

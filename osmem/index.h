@@ -18,13 +18,6 @@ static inline size_t block_size(const void *block) {
     return tags_size(region_of(block)->lines, region_granule(block));
 }
 
-/* A free block; `dirty` granules of it at most are in memory (large.h). */
-struct free_block {
-    void *start;
-    size_t granules;
-    size_t dirty;
-};
-
 /* Enters a free block, in its bin or in the tree. */
 void index_insert(struct heap *heap, struct free_block block);
 
@@ -38,6 +31,17 @@ size_t index_remove(struct heap *heap, void *start, size_t granules);
 void *index_take(struct heap *heap, size_t granules);
 void *index_take_aligned(struct heap *heap, size_t granules, size_t alignment);
 
+/*
+ * Takes out a free block of `granules` to twice as many that holds `granules` aligned to
+ * themselves, if one is among the first `tries` that come up; NULL: none.
+ */
+void *index_take_paged(struct heap *heap, size_t granules, size_t tries);
+
+/* Whether a free block of exactly `granules` may be found by index_take. */
+static inline bool index_may_have(const struct heap *heap, size_t granules) {
+    return granules < LARGE_MIN && bins_noted(&heap->bins, granules);
+}
+
 /* Takes out the smallest free block of at least `granules`; its start is NULL if there is none. */
 struct free_block index_fit(struct heap *heap, size_t granules);
 
@@ -45,8 +49,21 @@ struct free_block index_fit(struct heap *heap, size_t granules);
 void index_set_run(struct heap *heap, struct free_block block);
 void index_drop_run(struct heap *heap);
 
+/* Takes the chunk of slab.h as a free block that is not in the index. */
+struct free_block index_chunk_take(struct heap *heap);
+
 /* Whether a free block may wait in a quick set; if so, it is put into its set. */
 bool index_wait(struct heap *heap, void *block, size_t granules);
+
+/*
+ * Frees the blocks in use, given as bits, that start in a line of a page of small blocks, all at
+ * once; false, and nothing is done: the line is none such, or a block is not in use or not of the
+ * page's size.
+ */
+bool index_free_on_line(struct heap *heap, struct region *region, size_t line, uint64_t blocks);
+
+/* Moves the blocks of this size among `count` granules from number `first` on to their bin. */
+void index_quick_leave(struct heap *heap, size_t granules, uint64_t first, size_t count);
 
 /*
  * Puts `count` adjacent free blocks of this size, at most QUICK_MAX, into their quick set as far as
@@ -60,6 +77,9 @@ void index_refill(struct heap *heap, size_t granules);
 /* Empties all quick sets, or those of more than QUICK_MAX granules, into the bins. */
 void index_flush(struct heap *heap);
 void index_flush_shared(struct heap *heap);
+
+/* Lets the blocks in quick sets of one size look used in the tags, or free again. */
+void index_hide_quick(struct heap *heap, bool hide);
 
 /* Forgets everything, and enters every free block that the tags tell of anew. O(heap). */
 void index_rebuild(struct heap *heap);

@@ -21,6 +21,8 @@ enum invariant {
     INVARIANT_L2,     /*          its order */
     INVARIANT_H1,     /* heap.h: free neighbours */
     INVARIANT_H2,     /*         the run */
+    INVARIANT_A1,     /* slab.h: edges of pages */
+    INVARIANT_A2,     /*         the chunk */
     INVARIANT_M1,     /* mapped.h: entries */
     INVARIANT_M2,     /*           the table */
     INVARIANT_S1,     /* spare.h: kept extents */

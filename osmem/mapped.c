@@ -22,7 +22,8 @@ static struct {
     struct entry *slots;
     size_t capacity; /* a power of two */
     size_t count;
-} registry = {registry_first, REGISTRY_FIRST, 0};
+    size_t bytes; /* the sum of the lengths */
+} registry = {registry_first, REGISTRY_FIRST, 0, 0};
 
 /* ---- the registry --------------------------------------------------------------------------- */
 
@@ -62,11 +63,13 @@ static bool registry_insert(struct entry entry) {
         return false;
     *registry_find(entry.address) = entry;
     registry.count++;
+    registry.bytes += entry.length;
     return true;
 }
 
 /* Empties a slot and moves up the entries that could no longer be reached over it. */
 static void registry_remove(struct entry *entry) {
+    registry.bytes -= entry->length;
     size_t hole = (size_t)(entry - registry.slots);
     for (size_t slot = slot_after(hole); registry.slots[slot].address != 0;
          slot = slot_after(slot)) {
@@ -112,17 +115,53 @@ bool mapped_drop_cache(void) {
     return count > 0;
 }
 
+/*
+ * Brings a mapping to `length` that belongs to nobody: by what it lacks before or behind it, else
+ * by moving it. False: the kernel refuses. It does so, among others, where the mapping is several
+ * to it.
+ */
+static bool lengthen(struct mapping *mapping, size_t length) {
+    size_t missing = length - mapping->length;
+    uintptr_t before = mapping->address - missing;
+    if (missing == 0)
+        return true;
+    if (system_map_at(before, missing)) {
+        mapping->address = before;
+    } else if (!system_map_at(mapping->address + mapping->length, missing)) {
+        void *moved = system_remap((void *)mapping->address, mapping->length, length, true);
+        if (moved == NULL)
+            return false;
+        mapping->address = (uintptr_t)moved;
+    }
+    mapping->length = length;
+    return true;
+}
+
 /* A mapping kept earlier, brought to `length`; none if there is none or the kernel refuses. */
 static struct mapping reuse(size_t length) {
+    struct mapping unmap[SPARE_EXTENTS];
+    size_t count = 0;
     system_lock(&mapped_lock);
     struct mapping mapping = spare_take(length);
+    if (mapping.length < length)
+        count = spare_make_room(length - mapping.length, registry.bytes + mapping.length, unmap);
     system_unlock(&mapped_lock);
-    if (mapping.address == 0 || mapping.length == length)
-        return mapping;
-    void *moved = system_remap((void *)mapping.address, mapping.length, length, true);
-    if (moved == NULL)
+    unmap_all(unmap, count);
+    if (mapping.address != 0 && !lengthen(&mapping, length)) {
         unmap_all(&mapping, 1);
-    return (struct mapping){(uintptr_t)moved, length};
+        return (struct mapping){0, 0};
+    }
+    return mapping;
+}
+
+/* Maps a block at more than a page's alignment, which what is kept is not looked at for. */
+static void *map_aligned(size_t length, size_t alignment) {
+    struct mapping unmap[SPARE_EXTENTS];
+    system_lock(&mapped_lock);
+    size_t count = spare_give_way(registry.bytes + length, unmap);
+    system_unlock(&mapped_lock);
+    unmap_all(unmap, count);
+    return system_map_aligned(length, alignment);
 }
 
 void *mapped_allocate(size_t size, size_t alignment, bool *zeroed) {
@@ -135,7 +174,7 @@ void *mapped_allocate(size_t size, size_t alignment, bool *zeroed) {
         mapping = reuse(length);
     *zeroed = mapping.address == 0;
     if (*zeroed) {
-        void *ptr = alignment <= page ? system_map(length) : system_map_aligned(length, alignment);
+        void *ptr = alignment <= page ? system_map(length) : map_aligned(length, alignment);
         if (ptr == NULL)
             return NULL;
         mapping = (struct mapping){(uintptr_t)ptr, length};
@@ -175,41 +214,66 @@ bool mapped_free(void *ptr) {
     system_lock(&mapped_lock);
     size_t length = registry_take((uintptr_t)ptr);
     if (length != 0)
-        count = spare_keep((struct mapping){(uintptr_t)ptr, length}, unmap);
+        count = spare_keep((struct mapping){(uintptr_t)ptr, length}, registry.bytes, unmap);
     system_unlock(&mapped_lock);
     unmap_all(unmap, count);
     return length != 0;
 }
 
 /* Gives the block's tail back, or extends it into a kept mapping; false: neither is possible. */
-static bool resize_in_place(const struct entry *entry, size_t length) {
-    uintptr_t end = entry->address + entry->length;
-    if (length >= entry->length)
-        return length == entry->length || spare_take_at(end, length - entry->length);
+static bool resize_in_place(struct entry *entry, size_t length) {
     struct mapping unmap[SPARE_EXTENTS + 1];
-    struct mapping tail = {entry->address + length, entry->length - length};
-    unmap_all(unmap, spare_keep(tail, unmap));
+    size_t old = entry->length;
+    if (length > old && !spare_take_at(entry->address + old, length - old))
+        return false;
+    entry->length = length;
+    registry.bytes += length - old;
+    if (length < old) {
+        struct mapping tail = {entry->address + length, old - length};
+        unmap_all(unmap, spare_keep(tail, registry.bytes, unmap));
+    }
     return true;
+}
+
+/*
+ * A block that grows by half and more is copied into a kept mapping if one holds it: that costs
+ * less than to fault in the memory that it grows by.
+ */
+static bool is_better_copied(size_t old, size_t length) {
+    return length - old >= old / 2 && spare_holds(length);
+}
+
+static void *remap(struct entry *entry, size_t length, size_t size) {
+    struct mapping unmap[SPARE_EXTENTS];
+    size_t old = entry->length;
+    if (length > old && conf.mapped_cache)
+        unmap_all(unmap, spare_make_room(length - old, registry.bytes, unmap));
+    void *moved = system_remap((void *)entry->address, old, length, true);
+    if (moved != NULL) {
+        registry_remove(entry);
+        *registry_find((uintptr_t)moved) = (struct entry){(uintptr_t)moved, length, size};
+        registry.count++;
+        registry.bytes += length;
+    }
+    return moved;
 }
 
 /*
  * Under the lock although the kernel is called: the address that the block leaves may be mapped by
  * another thread at once, and whoever looks at the registry must find the block there or here.
  */
-void *mapped_resize(void *ptr, size_t size) {
+void *mapped_resize(void *ptr, size_t size, bool stays_mapped, size_t *old) {
     size_t length = align_up(size, system_page());
-    if (length == 0)
-        return NULL;
+    void *moved = NULL;
     system_lock(&mapped_lock);
     struct entry *entry = registry_find((uintptr_t)ptr);
-    void *moved = ptr;
-    if (resize_in_place(entry, length)) {
-        entry->length = length;
-        entry->requested = size;
-    } else if ((moved = system_remap(ptr, entry->length, length, true)) != NULL) {
-        registry_remove(entry);
-        *registry_find((uintptr_t)moved) = (struct entry){(uintptr_t)moved, length, size};
-        registry.count++;
+    *old = entry->address != 0 ? entry->length : 0;
+    if (*old != 0 && stays_mapped && length >= size) {
+        moved = ptr;
+        if (length == *old || resize_in_place(entry, length))
+            entry->requested = size;
+        else
+            moved = is_better_copied(*old, length) ? NULL : remap(entry, length, size);
     }
     system_unlock(&mapped_lock);
     return moved;

@@ -39,8 +39,11 @@ bool mapped_contains(const void *ptr);
 /* Frees the block at `ptr`; false if no live one starts there. */
 bool mapped_free(void *ptr);
 
-/* Resizes the block at `ptr`, which may move; NULL: refused, it is as it was. */
-void *mapped_resize(void *ptr, size_t size);
+/*
+ * Resizes the block at `ptr`, which may move if it stays mapped; NULL: not possible, or better
+ * copied; it is as it was. *length is what it had, 0 if no live block starts at `ptr`.
+ */
+void *mapped_resize(void *ptr, size_t size, bool stays_mapped, size_t *length);
 
 /* Whether the live block at `ptr` can have been allocated or last resized for `size` bytes. */
 bool mapped_fits(const void *ptr, size_t size);

@@ -1,6 +1,7 @@
 #include "osmem/merge.h"
 
 #include "osmem/index.h"
+#include "osmem/slab.h"
 #include "osmem/tags.h"
 
 void merge_block(struct heap *heap, struct free_block block) {
@@ -8,12 +9,19 @@ void merge_block(struct heap *heap, struct free_block block) {
     struct tag_line *lines = region->lines;
     size_t start = region_granule(block.start), end = start + block.granules, left;
     size_t dirty = block.dirty;
-    while ((left = tags_left(lines, start)) != start && tags_is_free(lines, left)) {
+    if (region_is_slab(region, start)) {
+        tags_measure(lines, start, block.granules);
+        index_insert(heap, block);
+        slab_note_vacant(heap, block.start);
+        return;
+    }
+    while ((left = tags_left(lines, start)) != start && tags_is_free(lines, left) &&
+           !region_is_slab(region, left)) {
         dirty += index_remove(heap, region_block(region, left), start - left);
         tags_join(lines, start);
         start = left;
     }
-    while (end != region->top && tags_is_free(lines, end)) {
+    while (end != region->top && tags_is_free(lines, end) && !region_is_slab(region, end)) {
         size_t right = tags_size(lines, end);
         dirty += index_remove(heap, region_block(region, end), right);
         tags_join(lines, end);
@@ -67,9 +75,7 @@ static void merge_line(struct heap *heap, struct region *region, size_t line) {
         size_t dirty = next - head - (next == end ? clean : 0);
         heap->bins.granules -= next - head - (next == end ? large : 0);
         index_insert(heap, (struct free_block){region_block(region, head), next - head, dirty});
-        uint64_t done = behind != 0 ? (behind & -behind) - 1 : UINT64_MAX;
-        heap->bins.stale += 1 + (size_t)__builtin_popcountll(joined & done);
-        joined &= ~done;
+        joined &= ~(behind != 0 ? (behind & -behind) - 1 : UINT64_MAX);
     }
 }
 
@@ -78,10 +84,11 @@ static bool has_neighbour(const struct heap *heap, const void *start, size_t gra
     struct region *region = region_of(start);
     struct tag_line *lines = region->lines;
     size_t first = region_granule(start), end = first + granules;
-    if (end == region->top ? region == heap->current : tags_is_free(lines, end))
+    if (end == region->top ? region == heap->current
+                           : tags_is_free(lines, end) && !region_is_slab(region, end))
         return true;
     size_t left = tags_left(lines, first);
-    return left != first && tags_is_free(lines, left);
+    return left != first && tags_is_free(lines, left) && !region_is_slab(region, left);
 }
 
 /* Merges a block that is in the index if it has a free neighbour. */
@@ -104,27 +111,52 @@ static void merge_line_ends(struct heap *heap, struct region *region, size_t lin
         merge_indexed(heap, region, line * LINE_GRANULES + bit_highest(starts));
 }
 
+void merge_spilled(struct heap *heap, void *block) {
+    struct region *region = region_of(block);
+    size_t granule = region_granule(block);
+    if (granule < region->top && tags_is_free(region->lines, granule))
+        merge_indexed(heap, region, granule);
+}
+
 static void merge_noted(struct heap *heap, struct region *region,
                         void (*merge)(struct heap *heap, struct region *region, size_t line)) {
     for (uint64_t words = region->unmerged_words; words != 0; words &= words - 1) {
         size_t word = bit_lowest(words);
-        for (uint64_t lines = region->unmerged[word]; lines != 0; lines &= lines - 1)
-            merge(heap, region, word * 64 + bit_lowest(lines));
+        for (uint64_t lines = region->unmerged[word]; lines != 0; lines &= lines - 1) {
+            size_t line = word * 64 + bit_lowest(lines);
+            if (!region_is_slab(region, line * LINE_GRANULES))
+                merge(heap, region, line);
+        }
     }
 }
 
-void merge_all(struct heap *heap) {
-    index_flush(heap);
+static void merge_lines(struct heap *heap) {
     index_drop_run(heap);
     struct region *region = heap->unmerged;
     heap->unmerged = NULL;
-    heap->taken = heap->spilled = 0;
+    heap->taken = 0;
     for (; region != NULL; region = region->unmerged_next) {
         merge_noted(heap, region, merge_line);
         merge_noted(heap, region, merge_line_ends);
         for (; region->unmerged_words != 0; region->unmerged_words &= region->unmerged_words - 1)
             region->unmerged[bit_lowest(region->unmerged_words)] = 0;
     }
+}
+
+void merge_bins(struct heap *heap) {
+    index_flush_shared(heap);
+    if (heap->unmerged == NULL) {
+        heap->taken = 0;
+        return;
+    }
+    index_hide_quick(heap, true);
+    merge_lines(heap);
+    index_hide_quick(heap, false);
+}
+
+void merge_all(struct heap *heap) {
+    index_flush(heap);
+    merge_lines(heap);
 }
 
 void merge_region(struct region *region, bool is_current) {

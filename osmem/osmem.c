@@ -8,6 +8,7 @@
 #include "osmem/check.h"
 #include "osmem/conf.h"
 #include "osmem/heap.h"
+#include "osmem/index.h"
 #include "osmem/mapped.h"
 #include "osmem/purge.h"
 #include "osmem/tags.h"
@@ -17,6 +18,14 @@
 #include "utils/die.h"
 
 #define SLOW __attribute__((noinline, cold))
+
+/* A heap block of this many granules or more that has to move to grow gets room to grow further. */
+#ifndef GROW_AHEAD_MIN
+#define GROW_AHEAD_MIN 32
+#endif
+
+/* Of so many visits to the slow path of malloc one takes in what other threads freed. */
+#define TAKE_IN_EVERY 16
 
 /* In builds that check after every operation. */
 static void paranoid(void) {
@@ -56,13 +65,17 @@ _Noreturn static SLOW void die_misused(const char *function, const void *ptr) {
               mapped_contains(ptr) ? "lies inside a mapped block" : "was not allocated here");
 }
 
+/* Whether a block starts at `ptr`, in a region of ours, that its own heap knows as in use. */
+static bool is_in_use(const void *ptr) {
+    return is_aligned((uintptr_t)ptr, GRANULE_BYTES) &&
+           tags_is_used(region_of(ptr)->lines, region_granule(ptr));
+}
+
 /* Granules of the live heap block at `ptr`, which lies in a region of ours. */
 static size_t heap_block_size(const char *function, const void *ptr) {
-    struct region *region = region_of(ptr);
-    if (!is_aligned((uintptr_t)ptr, GRANULE_BYTES) ||
-        !tags_is_used(region->lines, region_granule(ptr)) || thread_freed_remotely(ptr))
+    if (!is_in_use(ptr) || thread_freed_remotely(ptr))
         die_misused(function, ptr);
-    return tags_size(region->lines, region_granule(ptr));
+    return tags_size(region_of(ptr)->lines, region_granule(ptr));
 }
 
 /* ---- allocation --------------------------------------------------------------------------------
@@ -96,9 +109,13 @@ static SLOW void *allocate(size_t size, size_t alignment, bool *zeroed) {
 static __attribute__((noinline)) void *malloc_slow(size_t size) {
     struct heap *heap = thread_heap;
     bool zeroed;
-    if (likely(size - 1 < MMAP_THRESHOLD - 1 && heap != &thread_no_heap) &&
-        load_relaxed(&heap->remote) == NULL) {
+    if (likely(size - 1 < MMAP_THRESHOLD - 1 && heap != &thread_no_heap)) {
         size_t granules = granules_for(size);
+        /* What others freed is taken in by the way, at once if there is nothing else of this size.
+         */
+        if (unlikely(load_relaxed(&heap->remote) != NULL) &&
+            (++heap->put_off % TAKE_IN_EVERY == 0 || !index_may_have(heap, granules)))
+            thread_take_in(heap);
         void *block = heap_allocate(heap, granules);
         if (likely(block != NULL)) {
             if (unlikely(conf.requested))
@@ -161,11 +178,10 @@ static void release(const char *function, void *ptr) {
             die_misused(function, ptr);
         return;
     }
-    size_t granules = heap_block_size(function, ptr);
     if (owner == thread_heap)
-        heap_free(owner, ptr, granules);
-    else if (!thread_free_remote(ptr))
-        die_block(function, ptr, "is already free");
+        heap_free(owner, ptr, heap_block_size(function, ptr));
+    else if (!is_in_use(ptr) || !thread_free_remote(ptr))
+        die_misused(function, ptr);
     paranoid();
 }
 
@@ -180,17 +196,11 @@ static __attribute__((noinline)) void free_full(struct heap *heap, void *ptr, si
 }
 
 /*
- * The fast path: a block of up to QUICK_MAX granules of the thread's own heap goes into its quick
- * set. Whatever is unusual about the pointer takes the slow path, which says what it is.
+ * Frees a block in use of up to QUICK_MAX granules of the thread's own heap, by its granule's
+ * number, into its quick set. Whatever is unusual takes the slow path, which says what it is.
  */
-void os_free(void *ptr) {
-    struct heap *heap = thread_heap;
-    uint64_t number = region_near_number(ptr);
-    if (unlikely(number >= NEAR_GRANULES || region_near_owner(number) != heap ||
-                 load_relaxed(&heap->remote) != NULL)) {
-        free_slow(ptr);
-        return;
-    }
+static inline __attribute__((always_inline)) void free_own(struct heap *heap, void *ptr,
+                                                           uint64_t number) {
     unsigned granule = region_granule(ptr);
     struct tag_line *line = tags_line(region_of(ptr)->lines, granule);
     uint64_t starts = load_relaxed(&line->starts), free = load_relaxed(&line->free);
@@ -209,6 +219,26 @@ void os_free(void *ptr) {
         bins_note_quick(&heap->bins, granules);
     quick_push(quick, (uint32_t)number);
     paranoid();
+}
+
+/* The same while other threads' frees wait to be taken in: one of them may be of this block. */
+static __attribute__((noinline)) void free_own_beside_remote(void *ptr) {
+    if (unlikely(thread_freed_remotely(ptr)))
+        free_slow(ptr);
+    else
+        free_own(thread_heap, ptr, region_near_number(ptr));
+}
+
+/* The fast path: what lies in the near zone, and belongs to the thread's own heap. */
+void os_free(void *ptr) {
+    struct heap *heap = thread_heap;
+    uint64_t number = region_near_number(ptr);
+    if (unlikely(number >= NEAR_GRANULES || region_near_owner(number) != heap))
+        free_slow(ptr);
+    else if (unlikely(load_relaxed(&heap->remote) != NULL))
+        free_own_beside_remote(ptr);
+    else
+        free_own(heap, ptr, number);
 }
 
 static void check_size(const char *function, void *ptr, size_t size) {
@@ -243,32 +273,55 @@ void os_free_aligned_sized(void *ptr, size_t alignment, size_t size) {
 /* ---- resizing ----------------------------------------------------------------------------------
  */
 
+static void *copy_over(void *block, void *ptr, size_t old_size, size_t size) {
+    memcpy(block, ptr, size_min(old_size, size));
+    release("realloc", ptr);
+    return block;
+}
+
 /* A new block with the first of `old_size` and `size` bytes of the old one, which is freed. */
 static void *move(void *ptr, size_t old_size, size_t size) {
     bool zeroed;
     void *block = allocate(size, GRANULE_BYTES, &zeroed);
-    if (block != NULL) {
-        memcpy(block, ptr, size_min(old_size, size));
-        release("realloc", ptr);
-    }
-    return block;
+    return block == NULL ? NULL : copy_over(block, ptr, old_size, size);
+}
+
+/*
+ * A heap block that has to move because it grew by little will grow again: where it goes there is
+ * room for a quarter more, so that appending copies each byte a few times only.
+ */
+static void *move_ahead(void *ptr, size_t granules, size_t wanted) {
+    size_t ahead = wanted / 4;
+    if (granules < GROW_AHEAD_MIN || wanted - granules > granules / 4 ||
+        granules_bytes(wanted + ahead) >= MMAP_THRESHOLD)
+        return NULL;
+    void *block = heap_allocate_ahead(thread_heap, wanted, ahead);
+    return block == NULL ? NULL
+                         : copy_over(block, ptr, granules_bytes(granules), granules_bytes(wanted));
 }
 
 static void *heap_realloc(void *ptr, size_t size, struct heap *owner, size_t granules) {
     size_t wanted = granules_for(size);
-    if (wanted == granules || (owner == thread_heap && size < MMAP_THRESHOLD &&
-                               heap_resize(owner, ptr, granules, wanted))) {
-        if (unlikely(conf.requested))
-            region_note_requested(ptr, wanted, size);
-        return ptr;
+    bool is_own = owner == thread_heap && size < MMAP_THRESHOLD;
+    void *block = ptr;
+    if (wanted != granules && !(is_own && heap_resize(owner, ptr, granules, wanted))) {
+        block = is_own && wanted > granules ? move_ahead(ptr, granules, wanted) : NULL;
+        if (block == NULL)
+            return move(ptr, granules_bytes(granules), size);
     }
-    return move(ptr, granules_bytes(granules), size);
+    if (unlikely(conf.requested))
+        region_note_requested(block, wanted, size);
+    return block;
 }
 
-static void *mapped_realloc(void *ptr, size_t size, size_t length) {
+static void *mapped_realloc(void *ptr, size_t size) {
     int saved = errno;
-    void *moved = size >= MMAP_THRESHOLD ? mapped_resize(ptr, size) : NULL;
-    if (moved == NULL)
+    size_t length;
+    bool stays_mapped = size >= MMAP_THRESHOLD && size <= PTRDIFF_MAX;
+    void *moved = mapped_resize(ptr, size, stays_mapped, &length);
+    if (length == 0)
+        die_misused("realloc", ptr);
+    if (moved == NULL && size <= PTRDIFF_MAX)
         moved = move(ptr, length, size);
     if (moved == NULL && size <= length) {
         /* It can always stay where it is and be smaller. */
@@ -287,16 +340,14 @@ void *os_realloc(void *ptr, size_t size) {
         return NULL;
     }
     struct heap *owner = region_owner(ptr);
-    size_t old_size =
-        owner != NULL ? granules_bytes(heap_block_size("realloc", ptr)) : mapped_size(ptr);
-    if (old_size == 0)
-        die_misused("realloc", ptr);
-    if (size > PTRDIFF_MAX) {
+    size_t granules = owner != NULL ? heap_block_size("realloc", ptr) : 0;
+    void *block = NULL;
+    if (owner == NULL)
+        block = mapped_realloc(ptr, size);
+    else if (size <= PTRDIFF_MAX)
+        block = heap_realloc(ptr, size, owner, granules);
+    if (block == NULL)
         errno = ENOMEM;
-        return NULL;
-    }
-    void *block = owner != NULL ? heap_realloc(ptr, size, owner, old_size / GRANULE_BYTES)
-                                : mapped_realloc(ptr, size, old_size);
     paranoid();
     return block;
 }

@@ -3,11 +3,18 @@
 #include "osmem/conf.h"
 #include "osmem/index.h"
 #include "osmem/merge.h"
+#include "osmem/slab.h"
 #include "osmem/tags.h"
 
 /* This much may stay dirty: a constant, and a part of what is live. */
 #define PURGE_BASE (1 * MIB / GRANULE_BYTES)
 #define PURGE_SHIFT 2
+
+/* Beyond what is live, no more than this may stay dirty because it comes back soon. */
+#define PURGE_SLACK_BASE (2 * MIB / GRANULE_BYTES)
+
+/* What comes back in this time had better not been purged. */
+#define PURGE_SOON_MS 1000
 
 /* Purges the whole pages in the granules [start, end) of a region; false: none, or refused. */
 static bool purge_between(struct region *region, size_t start, size_t end) {
@@ -47,18 +54,49 @@ size_t purge_live_bound(const struct heap *heap) {
     const struct region *current = heap->current;
     size_t run = heap->run != NULL ? heap->run_granules : 0;
     size_t end = heap->current_counted - current->top;
-    size_t indexed = heap->large.granules + heap->bins.granules + run;
+    size_t indexed = heap->large.granules + heap->bins.granules + run + heap->chunk.granules;
     return heap->granules - heap->metadata - indexed - end;
 }
 
-void purge_if_due(struct heap *heap, size_t live) {
-    size_t dirty = heap->large.dirty + (heap->run != NULL ? heap->run_dirty : 0);
-    if (likely(dirty + dirty_end(heap->current) <= PURGE_BASE + (live >> PURGE_SHIFT)) ||
-        !conf.purge)
+static size_t limit_of(const struct heap *heap, size_t live) {
+    return PURGE_BASE + (live >> PURGE_SHIFT) +
+           size_min(heap->purge_slack, live + PURGE_SLACK_BASE);
+}
+
+/* More may stay dirty where half of what was purged last is in use again soon; else less. */
+static void learn(struct heap *heap) {
+    uint32_t now = system_milliseconds(), since = now - heap->purged_at;
+    if (since < PURGE_SOON_MS && heap->refaulted > heap->purged / 2)
+        heap->purge_slack = size_max(2 * heap->purge_slack, PURGE_BASE);
+    else if (since >= PURGE_SOON_MS)
+        heap->purge_slack /= 2;
+    heap->purged_at = now;
+}
+
+/* Granules that purging would give back: what is in memory and merged, or soon will be. */
+static size_t dirty_of(const struct heap *heap) {
+    return heap->large.dirty + (heap->run != NULL ? heap->run_dirty : 0) +
+           dirty_end(heap->current) + heap->vacant;
+}
+
+static __attribute__((noinline, cold)) void purge(struct heap *heap, size_t live) {
+    slab_dissolve_vacant(heap);
+    size_t dirty = dirty_of(heap);
+    if (dirty <= limit_of(heap, live))
+        return;
+    learn(heap);
+    heap->refaulted = 0;
+    heap->purged = dirty;
+    if (dirty <= limit_of(heap, live))
         return;
     index_drop_run(heap);
     large_purge(&heap->large, purge_block);
     purge_end(heap->current, 0);
+}
+
+void purge_if_due(struct heap *heap, size_t live) {
+    if (unlikely(dirty_of(heap) > limit_of(heap, live)) && conf.purge)
+        purge(heap, live);
 }
 
 static bool purge_region(struct region *region, size_t pad) {
@@ -81,7 +119,9 @@ static void purge_nothing(void *block, size_t granules) {
 }
 
 bool purge_all(struct heap *heap, size_t pad) {
+    slab_drop_chunk(heap);
     merge_all(heap);
+    slab_dissolve_vacant(heap);
     index_drop_run(heap);
     bool any = false;
     for (struct region *region = heap->regions; region != NULL; region = region->next)

@@ -6,7 +6,7 @@
  * of n <= QUICK_MAX granules has the set number n to itself; larger blocks share QUICK_SHARED sets
  * by n modulo their number. A set is bounded, to QUICK_SLOTS blocks or about QUICK_BYTES: when it
  * is full, its older half goes into the index (index.c). A slot holds a granule's number in the
- * near zone (region.h), so that a set is one cache line; blocks that lie elsewhere are never in a
+ * near zone (region.h), so that a set is two cache lines; blocks that lie elsewhere are never in a
  * set.
  *
  * The newest block stands in `top`, so that malloc finds it without knowing how many there are; the
@@ -32,24 +32,27 @@
 #define QUICK_MAX 256
 #define QUICK_SHARED 32
 #define QUICK_SETS (QUICK_MAX + 1 + QUICK_SHARED)
-#define QUICK_SLOTS 14
-#define QUICK_BYTES (8 * KIB)
+#define QUICK_SLOTS 30
+#define QUICK_BYTES (16 * KIB)
 
 struct quick {
     uint32_t fill;
     uint32_t top; /* 0: the set is empty */
     uint32_t slot[QUICK_SLOTS];
 };
-static_assert(sizeof(struct quick) == 64, "a set is a cache line");
+static_assert(sizeof(struct quick) == 2 * 64, "a set is two cache lines");
 
 static inline size_t quick_index(size_t granules) {
     return granules <= QUICK_MAX ? granules : QUICK_MAX + 1 + granules % QUICK_SHARED;
 }
 
-/* How many blocks the set number `index` may hold: as many of the next power of two as QUICK_BYTES.
+/*
+ * How many blocks the set number `index` may hold: as many of the next power of two as QUICK_BYTES,
+ * or half of that where they do not lie on pages of small blocks.
  */
 static inline size_t quick_capacity(size_t index) {
-    size_t count = (QUICK_BYTES >> GRANULE_SHIFT) >> (64 - __builtin_clzll((index - 1) | 1));
+    size_t bytes = index > SLAB_MAX ? QUICK_BYTES / 2 : QUICK_BYTES;
+    size_t count = (bytes >> GRANULE_SHIFT) >> (64 - __builtin_clzll((index - 1) | 1));
     return index > QUICK_MAX || count < 2 ? 2 : size_min(count, QUICK_SLOTS);
 }
 

@@ -34,6 +34,10 @@
 #include "utils/bits.h"
 #include "utils/block_meta.h"
 
+/* A page of small blocks (slab.h), and the most granules that these have. */
+#define SLAB_GRANULES ((size_t)256)
+#define SLAB_MAX 32
+
 struct heap;
 
 /* Set aside at a region's start for its heap: the heap itself, and memory for its index. */
@@ -46,11 +50,14 @@ struct region {
     uint32_t top;               /* granule at which the untouched end begins */
     uint32_t committed;         /* granule at which the memory that is ours ends */
     uint32_t fresh;             /* granule from which on memory was never handed out */
+    uint32_t reached;           /* the highest that `fresh` was while memory was handed out */
     uint8_t *slack;   /* for each granule: bytes of its block not asked for; may be NULL */
     uint32_t ordinal; /* check.c's: which of its heap's regions this is */
-    struct region *unmerged_next;             /* of the same heap, with a bit in `unmerged` */
-    uint64_t unmerged_words;                  /* words of `unmerged` that are not 0 */
-    uint64_t unmerged[REGION_LINES / 64];     /* lines that may have free neighbours (merge.h) */
+    struct region *unmerged_next;         /* of the same heap, with a bit in `unmerged` */
+    uint64_t unmerged_words;              /* words of `unmerged` that are not 0 */
+    uint64_t unmerged[REGION_LINES / 64]; /* lines that may have free neighbours (merge.h) */
+    uint64_t listed[REGION_LINES / 64];   /* lines of pages of small blocks in their bin */
+    uint8_t slab_granules[REGION_GRANULES / SLAB_GRANULES]; /* of a page of small blocks, or 0 */
     uint64_t remote_lines[REGION_LINES / 64]; /* atomic: lines with a bit in `remote` */
     struct tag_line lines[REGION_LINES + 1];
     uint64_t remote[REGION_LINES]; /* atomic: blocks freed by other threads */
@@ -96,12 +103,22 @@ static inline void *region_block(struct region *region, size_t granule) {
     return (char *)region + granules_bytes(granule);
 }
 
+/* Whether the block at `granule` lies on a page of small blocks. */
+static inline bool region_is_slab(const struct region *region, size_t granule) {
+    return region->slab_granules[granule / SLAB_GRANULES] != 0;
+}
+
 /*
  * A number for every granule: how far it lies behind the near zone's start, so below NEAR_GRANULES
  * just in that zone.
  */
 static inline uint64_t region_number(const void *granule) {
     return ((uintptr_t)granule - load_relaxed(&region_near.base)) >> GRANULE_SHIFT;
+}
+
+/* The same for lines: a region begins with one. */
+static inline uint64_t region_line_number(const void *granule) {
+    return ((uintptr_t)granule - load_relaxed(&region_near.base)) / LINE_BYTES;
 }
 
 static inline void *region_numbered(uint64_t number) {

@@ -2,22 +2,14 @@
 
 #include "utils/bits.h"
 
-#define RECENT 16
-
 static struct {
     struct mapping extents[SPARE_EXTENTS];
     size_t count;
     size_t bytes;
     size_t budget;
-    uint8_t recent[RECENT]; /* orders of magnitude unmapped lately; 0: none */
-    unsigned next_recent;
+    size_t unmapped;  /* noted, and not yet learned from; at most SPARE_LIMIT */
+    size_t live_peak; /* the most that was ever live */
 } spare;
-
-static uint8_t order_of(size_t length) { return (uint8_t)bit_highest(length); }
-
-static void note_unmapped(size_t length) {
-    spare.recent[spare.next_recent++ % RECENT] = order_of(length);
-}
 
 struct mapping spare_extent(size_t index) {
     return index < spare.count ? spare.extents[index] : (struct mapping){0, 0};
@@ -58,17 +50,6 @@ static void extent_insert(struct mapping extent) {
     spare.extents[index] = extent;
 }
 
-/* A request that no extent holds: would one have, had we kept what was unmapped lately? */
-static void learn(size_t length) {
-    for (size_t i = 0; i < RECENT; i++) {
-        if (spare.recent[i] >= order_of(length)) {
-            spare.recent[i] = 0;
-            spare.budget = size_min(spare.budget + length, SPARE_LIMIT);
-            return;
-        }
-    }
-}
-
 /* Cuts `length` bytes off the front of an extent that has them. */
 static struct mapping extent_cut(size_t index, size_t length) {
     struct mapping *extent = &spare.extents[index];
@@ -91,40 +72,75 @@ bool spare_take_at(uintptr_t address, size_t length) {
     return false;
 }
 
-struct mapping spare_take(size_t length) {
-    size_t best = spare.count, largest = spare.count;
+/* The smallest extent of at least `length`; `count` if there is none. */
+static size_t extent_fit(size_t length) {
+    size_t best = spare.count;
     for (size_t i = 0; i < spare.count; i++) {
         size_t kept = spare.extents[i].length;
         if (kept >= length && (best == spare.count || kept < spare.extents[best].length))
             best = i;
-        if (largest == spare.count || kept > spare.extents[largest].length)
-            largest = i;
     }
-    if (best < spare.count)
-        return extent_cut(best, length);
-    learn(length);
-    if (largest < spare.count && spare.extents[largest].length >= length / 4)
-        return extent_remove(largest);
-    return (struct mapping){0, 0};
+    return best;
 }
 
-size_t spare_keep(struct mapping mapping, struct mapping *unmap) {
-    size_t count = 0;
-    if (mapping.length > spare.budget) {
-        note_unmapped(mapping.length);
-        unmap[count++] = mapping;
-        return count;
+bool spare_holds(size_t length) { return extent_fit(length) < spare.count; }
+
+struct mapping spare_take(size_t length) {
+    size_t best = extent_fit(length);
+    if (best < spare.count)
+        return extent_cut(best, length);
+    best = extent_fit(length / 2);
+    for (size_t i = 0; i < spare.count; i++) {
+        if (spare.extents[i].length > spare.extents[best < spare.count ? best : i].length)
+            best = i;
     }
-    while (spare.bytes + mapping.length > spare.budget || spare.count == SPARE_EXTENTS) {
+    return best < spare.count ? extent_remove(best) : (struct mapping){0, 0};
+}
+
+/* Takes out the smallest extents until `limit` bytes are left at most. */
+static size_t evict(size_t limit, struct mapping *unmap) {
+    size_t count = 0;
+    while (spare.bytes > limit) {
         size_t smallest = 0;
         for (size_t i = 1; i < spare.count; i++) {
             if (spare.extents[i].length < spare.extents[smallest].length)
                 smallest = i;
         }
-        note_unmapped(spare.extents[smallest].length);
         unmap[count++] = extent_remove(smallest);
     }
-    extent_insert(mapping);
+    return count;
+}
+
+/* What may be kept beside `live` bytes. */
+static size_t limit_beside(size_t live) {
+    size_t peak = size_max(spare.live_peak, live);
+    return size_min(spare.budget, peak + peak / 4 - live + SPARE_BASE);
+}
+
+size_t spare_make_room(size_t length, size_t live, struct mapping *unmap) {
+    size_t learned = size_min(length, spare.unmapped);
+    spare.unmapped -= learned;
+    spare.budget = size_min(spare.budget + learned, SPARE_LIMIT);
+    return evict(limit_beside(live + length), unmap);
+}
+
+size_t spare_give_way(size_t live, struct mapping *unmap) {
+    return evict(limit_beside(live), unmap);
+}
+
+size_t spare_keep(struct mapping mapping, size_t live, struct mapping *unmap) {
+    spare.live_peak = size_max(spare.live_peak, live + mapping.length);
+    size_t count = 0, limit = limit_beside(live);
+    if (mapping.length <= limit) {
+        count = evict(limit - mapping.length, unmap);
+        if (spare.count == SPARE_EXTENTS)
+            count += evict(spare.bytes - 1, unmap + count);
+        extent_insert(mapping);
+    } else {
+        unmap[count++] = mapping;
+    }
+    for (size_t i = 0; i < count; i++)
+        spare.unmapped = size_min(spare.unmapped + unmap[i].length, SPARE_LIMIT);
     return count;
 }
 
@@ -132,7 +148,7 @@ size_t spare_drop(struct mapping *unmap) {
     size_t count = 0;
     while (spare.count > 0)
         unmap[count++] = extent_remove(0);
-    spare.budget = 0;
+    spare.budget = spare.unmapped = 0;
     return count;
 }
 

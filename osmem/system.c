@@ -6,6 +6,7 @@
 #include <linux/futex.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "utils/align.h"
@@ -58,6 +59,18 @@ void *system_map(size_t size) {
     void *ptr = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     errno = saved;
     return ptr == MAP_FAILED ? NULL : ptr;
+}
+
+bool system_map_at(uintptr_t address, size_t size) {
+    int saved = errno;
+    count_call(mmap);
+    void *ptr = mmap((void *)address, size, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    errno = saved;
+    /* Before Linux 4.17 the address is a wish. */
+    if (ptr != MAP_FAILED && ptr != (void *)address)
+        system_unmap(ptr, size);
+    return ptr == (void *)address;
 }
 
 void *system_map_aligned(size_t size, size_t alignment) {
@@ -117,6 +130,14 @@ size_t system_resident(void *ptr, size_t size) {
     }
     errno = saved;
     return resident;
+}
+
+uint32_t system_milliseconds(void) {
+    int saved = errno;
+    struct timespec now = {0, 0};
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    errno = saved;
+    return (uint32_t)((uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000);
 }
 
 /* ---- the lock: Drepper, "Futexes Are Tricky" (2011), with the holder's id in the word ----------

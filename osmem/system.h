@@ -34,6 +34,9 @@ void *system_map(size_t size);
 /* The same, aligned to `alignment` (a power of two of at least a page): trims what sticks out. */
 void *system_map_aligned(size_t size, size_t alignment);
 
+/* Maps `size` bytes at `address`; false: something is mapped there, or the kernel refuses. */
+bool system_map_at(uintptr_t address, size_t size);
+
 /* False when the kernel refused: the memory then is still there. */
 bool system_unmap(void *ptr, size_t size);
 
@@ -45,6 +48,9 @@ bool system_purge(void *ptr, size_t size);
 
 /* Bytes of [ptr, ptr + size), page-aligned, that are in physical memory. */
 size_t system_resident(void *ptr, size_t size);
+
+/* Milliseconds of a clock that only goes forward, exact to some of them; wraps. No system call. */
+uint32_t system_milliseconds(void);
 
 /*
  * A recursive mutual exclusion lock. fork(2) takes both, and what its other handlers allocate then

@@ -64,6 +64,35 @@ static inline size_t tags_size(struct tag_line *lines, size_t granule) {
 }
 
 /*
+ * Those of the starts `among` in `line` whose blocks have exactly `granules`, without a loop over
+ * blocks. Those that end in the line have a start at that distance and none before it; doubling the
+ * distances ORed together finds the latter in log2(granules) steps. The last block is looked at.
+ */
+static inline uint64_t tags_of_size(const struct tag_line *line, size_t granules, uint64_t among) {
+    uint64_t starts = load_relaxed(&line->starts), found = 0;
+    among &= starts;
+    if (among == 0)
+        return 0;
+    if (granules < LINE_GRANULES) {
+        found = among & starts >> granules;
+        if (granules > 1 && found != 0) {
+            uint64_t nearer = starts >> 1; /* a start at a distance of 1 ... reach */
+            size_t reach = 1;
+            for (; 2 * reach < granules; reach *= 2)
+                nearer |= nearer >> reach;
+            found &= ~(nearer | nearer >> (granules - 1 - reach));
+        }
+    }
+    unsigned last = bit_highest(starts);
+    bool is_last = among >> last & 1 && tags_size_in(line, starts, last) == granules;
+    return found | (is_last ? bit_at(last) : 0);
+}
+
+static inline uint64_t tags_free_of_size(const struct tag_line *line, size_t granules) {
+    return tags_of_size(line, granules, load_relaxed(&line->free));
+}
+
+/*
  * Where the left neighbour of the block at `granule` starts; `granule` itself when it has none:
  * the line before a region's first block has no start and length 0.
  */
@@ -114,6 +143,25 @@ static inline void tags_begin(struct tag_line *lines, size_t granule, bool is_fr
     uint64_t free = starts != 0 ? load_relaxed(&line->free) & ~bit : 0;
     store_relaxed(&line->free, is_free ? free | bit : free);
     store_relaxed(&line->starts, starts | bit);
+}
+
+/*
+ * Lets `count` free blocks of `granules` start one behind the other from `granule` on. A block of
+ * LINE_GRANULES at most has no line wholly inside but its own, which needs no length if it has a
+ * start.
+ */
+static inline void tags_begin_row(struct tag_line *lines, size_t granule, size_t granules,
+                                  size_t count) {
+    size_t end = granule + granules * count;
+    while (granule < end) {
+        struct tag_line *line = tags_line(lines, granule);
+        size_t line_end = granule - granule % LINE_GRANULES + LINE_GRANULES;
+        uint64_t row = 0, starts = load_relaxed(&line->starts);
+        for (; granule < end && granule < line_end; granule += granules)
+            row |= bit_at((unsigned)granule);
+        store_relaxed(&line->free, (starts != 0 ? load_relaxed(&line->free) & starts : 0) | row);
+        store_relaxed(&line->starts, starts | row);
+    }
 }
 
 /* Joins the block at `granule` to the one on its left. */

@@ -4,6 +4,7 @@
 
 #include "osmem/check.h"
 #include "osmem/conf.h"
+#include "osmem/index.h"
 #include "osmem/mapped.h"
 #include "osmem/merge.h"
 #include "osmem/tags.h"
@@ -69,6 +70,8 @@ bool thread_freed_remotely(const void *block) {
 
 static void take_in_line(struct heap *heap, struct region *region, size_t line) {
     uint64_t blocks = __atomic_exchange_n(&region->remote[line], 0, __ATOMIC_ACQ_REL);
+    if (blocks == 0 || index_free_on_line(heap, region, line, blocks))
+        return;
     for (; blocks != 0; blocks &= blocks - 1) {
         size_t granule = line * LINE_GRANULES + bit_lowest(blocks);
         /* Its owner freed it at the same time as another thread. */
@@ -300,7 +303,7 @@ void *thread_allocate(size_t granules, size_t alignment) {
         if (block != NULL)
             return block;
         if (!adopt_parked(heap) && !heap_grow(heap, room))
-            return NULL;
+            return alignment <= GRANULE_BYTES ? heap_allocate_unindexed(heap, granules) : NULL;
     }
 }
 

@@ -34,21 +34,51 @@ const Block *starting_at(const std::vector<Block> &among, const void *ptr) {
     return nullptr;
 }
 
-bool lies_in(const std::vector<Block> &among, const void *ptr) {
-    return std::any_of(among.begin(), among.end(),
-                       [&](const Block &block) { return block.start <= ptr && ptr < block.end(); });
+/*
+ * In a large heap a small block is another one of just its size on a page of such, or the first of
+ * a new page, as long as there is memory for one.
+ */
+void expect_from_page(const std::vector<Block> &lie, size_t end, const char *ptr, size_t size) {
+    bool has_exact = std::any_of(lie.begin(), lie.end(), [&](const Block &block) {
+        return block.size == size && is_on_page(block);
+    });
+    const Block *taken = starting_at(lie, ptr);
+    if (taken != nullptr && taken->size == size)
+        return;
+    EXPECT_FALSE(has_exact) << "a block of a page was passed over for " << size;
+    if (end >= 2 * SLAB_GRANULES * GRANULE_BYTES) {
+        EXPECT_EQ(region_of(ptr)->slab_granules[region_granule(ptr) / SLAB_GRANULES],
+                  size / GRANULE_BYTES)
+            << "not on a page of its size";
+    }
+}
+
+/* What the heap chooses from for other blocks: the chunk is set aside for pages. */
+std::vector<Block> eligible_blocks() {
+    std::vector<Block> lie = free_blocks();
+    lie.erase(
+        std::remove_if(lie.begin(), lie.end(),
+                       [](const Block &block) { return block.start == thread_heap->chunk.start; }),
+        lie.end());
+    return lie;
 }
 
 /* Allocates, and demands that no better block was passed over. */
 char *allocate_best(size_t granules) {
-    size_t size = granules * GRANULE_BYTES;
-    std::vector<Block> lie = free_blocks(), runs = free_runs();
+    size_t size = granules * GRANULE_BYTES, end = untouched_end().size;
+    std::vector<Block> lie = eligible_blocks(), runs = free_runs();
+    bool is_small = heap_is_small(thread_heap);
     size_t sbrk_before = kernel::count(kernel::SBRK).calls;
     const void *run = thread_heap->run;
     char *ptr = static_cast<char *>(os_malloc(size));
     EXPECT_NE(ptr, nullptr);
     bool grew = kernel::count(kernel::SBRK).calls != sbrk_before;
 
+    if (!is_small && granules <= SLAB_MAX) {
+        EXPECT_FALSE(grew && best_size(runs, size) != 0);
+        expect_from_page(lie, end, ptr, size);
+        return ptr;
+    }
     size_t best = best_size(lie, size);
     if (best != 0) {
         const Block *taken = starting_at(lie, ptr);
@@ -73,9 +103,7 @@ char *allocate_best(size_t granules) {
         return ptr;
     /* Neighbours would hold it if they were merged. */
     EXPECT_FALSE(grew) << "the heap grew while " << best << " bytes of neighbours hold " << size;
-    os_stats stats;
-    os_malloc_stats(&stats);
-    if (stats.heap <= SMALL_HEAP || lies_in(runs, ptr)) {
+    if (is_small) {
         const Block *taken = starting_at(runs, ptr);
         EXPECT_TRUE(taken != nullptr) << "not at the start of merged neighbours";
         if (taken != nullptr) {
@@ -125,22 +153,33 @@ ISOLATED_TEST(BestFit, AmongHundredsOfMediumHoles) { fill_holes(scaled(600), dra
 ISOLATED_TEST(BestFit, AmongHundredsOfLargeHoles) { fill_holes(scaled(400), draw_large, 43); }
 ISOLATED_TEST(BestFit, AmongHundredsOfHolesOfAllSizes) { fill_holes(scaled(800), draw_any, 44); }
 
-/* Every size once: each request has one block that fits exactly. All of it lies in one region. */
+/*
+ * Every size once: each request has one block that fits exactly. All of it lies in one region. In a
+ * large heap blocks of up to SLAB_MAX granules are not cut off these.
+ */
 enum Order { SHUFFLED, RISING, FALLING };
 
-void fill_exactly(Order order) {
+void fill_exactly(Order order, bool is_small) {
     std::mt19937_64 random(45);
     std::vector<size_t> sizes;
-    for (size_t granules = 1; granules <= 400; granules += is_paranoid() ? 7 : 1)
+    if (!is_small) {
+        ASSERT_NE(allocate(1), nullptr);
+        outgrow_small_heap();
+    }
+    const size_t guard = is_small ? 1 : SLAB_MAX + 1;
+    for (size_t granules = guard; granules <= (is_small ? 200u : 280u);
+         granules += is_paranoid() ? 7 : 1)
         sizes.push_back(granules);
-    for (size_t granules = 401; granules < 8192; granules += is_paranoid() ? 1331 : 331)
+    for (size_t granules = 401; granules < (is_small ? 1000u : 8192u);
+         granules += is_paranoid() ? 1331 : 331)
         sizes.push_back(granules);
     std::shuffle(sizes.begin(), sizes.end(), random);
     std::vector<std::pair<size_t, char *>> holes;
     for (size_t granules : sizes) {
         holes.emplace_back(granules, allocate(granules));
-        ASSERT_NE(allocate(1), nullptr);
+        ASSERT_NE(allocate(guard), nullptr);
     }
+    ASSERT_EQ(heap_is_small(thread_heap), is_small);
     std::shuffle(holes.begin(), holes.end(), random);
     for (const auto &[granules, ptr] : holes)
         os_free(ptr);
@@ -154,9 +193,22 @@ void fill_exactly(Order order) {
         ASSERT_EQ(allocate(granules), ptr) << granules;
 }
 
-ISOLATED_TEST(BestFit, TakesTheBlockThatFitsExactly) { fill_exactly(SHUFFLED); }
-ISOLATED_TEST(BestFit, TakesTheBlockThatFitsExactlyInRisingOrder) { fill_exactly(RISING); }
-ISOLATED_TEST(BestFit, TakesTheBlockThatFitsExactlyInFallingOrder) { fill_exactly(FALLING); }
+class BestFitOf : public testing::TestWithParam<bool> {};
+
+TEST_P(BestFitOf, TakesTheBlockThatFitsExactly) {
+    run_isolated([] { fill_exactly(SHUFFLED, GetParam()); });
+}
+TEST_P(BestFitOf, TakesTheBlockThatFitsExactlyInRisingOrder) {
+    run_isolated([] { fill_exactly(RISING, GetParam()); });
+}
+TEST_P(BestFitOf, TakesTheBlockThatFitsExactlyInFallingOrder) {
+    run_isolated([] { fill_exactly(FALLING, GetParam()); });
+}
+
+INSTANTIATE_TEST_SUITE_P(Heap, BestFitOf, testing::Bool(),
+                         [](const testing::TestParamInfo<bool> &is_small) {
+                             return is_small.param ? "Small" : "Large";
+                         });
 
 /* A block a granule larger is cut rather than passed over for a larger one. */
 ISOLATED_TEST(BestFit, CutsASingleGranuleOff) {

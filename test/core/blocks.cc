@@ -32,21 +32,45 @@ std::vector<Block> free_blocks() {
     return found;
 }
 
+bool is_on_page(const Block &block) {
+    return region_owner(block.start) != nullptr &&
+           region_is_slab(region_of(block.start), region_granule(block.start));
+}
+
+/* Whether free neighbours become one block with it: not on a page of which some is in use. */
+static bool is_mergeable(const Block &block) {
+    if (!is_on_page(block))
+        return true;
+    size_t page = align_down(region_granule(block.start), SLAB_GRANULES);
+    const struct tag_line *line = tags_line(region_of(block.start)->lines, page);
+    uint64_t used = 0;
+    for (size_t i = 0; i < SLAB_GRANULES / LINE_GRANULES; i++)
+        used |= line[i].starts & ~line[i].free;
+    return used == 0;
+}
+
+static bool is_lost_fragment(const Block &run) {
+    return !heap_is_small(thread_heap) && run.granules() <= SLAB_MAX && !is_on_page(run);
+}
+
 std::vector<Block> free_runs() {
     std::vector<Block> runs;
     bool open = false;
     for (const Block &block : blocks()) {
-        if (block.kind == OS_BLOCK_FREE && open && runs.back().end() == block.start) {
-            runs.back().size += block.size;
-        } else if (block.kind == OS_BLOCK_FREE) {
-            runs.push_back(block);
-            open = true;
+        if (block.kind == OS_BLOCK_FREE) {
+            bool joins = is_mergeable(block);
+            if (open && joins && runs.back().end() == block.start)
+                runs.back().size += block.size;
+            else
+                runs.push_back(block);
+            open = joins;
         } else {
             if (block.kind == OS_BLOCK_UNTOUCHED && open && runs.back().end() == block.start)
                 runs.pop_back();
             open = false;
         }
     }
+    runs.erase(std::remove_if(runs.begin(), runs.end(), is_lost_fragment), runs.end());
     return runs;
 }
 
@@ -96,12 +120,18 @@ bool is_zero(const void *ptr, size_t size) {
     return size == 0 || (from[0] == 0 && memcmp(from, from + 1, size - 1) == 0);
 }
 
-char *allocate(size_t granules) {
-    thread_heap->missed = 0;
-    return static_cast<char *>(os_malloc(granules * GRANULE_BYTES));
+char *allocate(size_t granules) { return static_cast<char *>(os_malloc(granules * GRANULE_BYTES)); }
+
+void merge_all() {
+    slab_drop_chunk(thread_heap);
+    ::merge_all(thread_heap);
+    slab_dissolve_vacant(thread_heap);
 }
 
-void merge_all() { ::merge_all(thread_heap); }
+void outgrow_small_heap() {
+    while (heap_is_small(thread_heap) && allocate(8000) != nullptr) {
+    }
+}
 
 void exhaust_heap() {
     for (;;) {
@@ -111,7 +141,7 @@ void exhaust_heap() {
         Block end = untouched_end();
         if (end.size != 0) {
             for (const Block &block : free_blocks()) {
-                if (block.end() == end.start)
+                if (block.end() == end.start && is_mergeable(block))
                     end.size += block.size;
             }
         }

@@ -25,7 +25,13 @@ std::ostream &operator<<(std::ostream &out, const Block &block);
 std::vector<Block> blocks();
 std::vector<Block> free_blocks();
 
-/* Runs of adjacent free blocks, each as one; those that end at `untouched` are left out. */
+/* Whether a block of the heap lies on a page of small blocks (slab.h). */
+bool is_on_page(const Block &block);
+
+/*
+ * Runs of adjacent free blocks that can be merged, each as one; those that end at `untouched` are
+ * left out, and so are those that the index of a large heap does not know (index.h).
+ */
 std::vector<Block> free_runs();
 
 /* The block that starts at `ptr`, or a block of size 0. */
@@ -44,14 +50,14 @@ inline bool is_at(const void *ptr, size_t alignment) {
     return reinterpret_cast<uintptr_t>(ptr) % alignment == 0;
 }
 
-/*
- * A block of whole granules, cut alone: the heap cuts several at once when a size misses time after
- * time, and is made to forget the last miss here.
- */
+/* A block of whole granules. */
 char *allocate(size_t granules);
 
 /* Merges every free block with its free neighbours, as the heap does before it grows. */
 void merge_all();
+
+/* Allocates large blocks until the heap is none any more in which every fit is exact. */
+void outgrow_small_heap();
 
 /* Fills every hole and the untouched end, until the next request of a granule must grow the heap.
  */

@@ -161,7 +161,7 @@ class Workload {
     size_t refusals_ = 0;
 };
 
-constexpr uint64_t SEED = 121;
+constexpr uint64_t SEED = 122;
 
 size_t steps() { return is_paranoid() ? 40 : 300; }
 

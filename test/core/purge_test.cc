@@ -64,6 +64,8 @@ ISOLATED_TEST(Purge, LeavesLiveBlocksAlone) {
             os_free(blocks[i]);
         }
     }
+    if (is_paranoid())
+        os_malloc_trim(0); /* of so few blocks most wait in the quick sets */
     EXPECT_GT(kernel::count(kernel::MADVISE).calls, 0u);
     for (size_t i = 0; i < live.size(); i++)
         ASSERT_TRUE(is_filled(live[i].first, live[i].second, i * 500)) << i;
@@ -83,6 +85,50 @@ ISOLATED_TEST(Purge, SparesAHeapThatBreathes) {
         free_all(burst(scaled(5) * MIB, 2000, 76 + static_cast<uint64_t>(round)));
     EXPECT_EQ(kernel::count(kernel::MADVISE).calls, 0u);
     free_all(base);
+}
+
+size_t purges() { return kernel::count(kernel::MADVISE).calls; }
+
+/* How often `rounds` bursts of blocks of 30 KiB, one soon after the other, are purged. */
+size_t purges_of(size_t rounds, size_t bytes) {
+    size_t before = purges();
+    for (size_t round = 0; round < rounds; round++) {
+        std::vector<char *> blocks;
+        for (size_t sum = 0; sum < bytes; sum += 30 * KIB) {
+            blocks.push_back(static_cast<char *>(os_malloc(30 * KIB)));
+            fill(blocks.back(), 30 * KIB, sum);
+        }
+        free_all(blocks);
+    }
+    return purges() - before;
+}
+
+/* What was purged and is in use again soon had better not be; a program may change its ways. */
+ISOLATED_TEST(Purge, LearnsWhatComesBackSoon) {
+    const size_t burst = 5 * MIB / 2;
+    EXPECT_GT(purges_of(1, burst), 0u);
+    EXPECT_EQ(thread_heap->purge_slack, 0u);
+    purges_of(10, burst);
+    EXPECT_GE(granules_bytes(thread_heap->purge_slack), 2 * MIB);
+    EXPECT_EQ(purges_of(20, burst), 0u) << "it still is purged, although it comes back";
+    EXPECT_GT(purges_of(1, 16 * MIB), 0u) << "what is beyond all measure is purged all the same";
+    size_t slack = thread_heap->purge_slack;
+    for (int i = 0; i < 12; i++) {
+        thread_heap->purged_at -= 5000; /* as if so many milliseconds had gone by */
+        purges_of(1, 16 * MIB);
+        EXPECT_LT(thread_heap->purge_slack, slack + !slack);
+        slack = thread_heap->purge_slack;
+    }
+    thread_heap->purged_at -= 5000;
+    EXPECT_GT(purges_of(1, burst), 0u) << "what it learned is never forgotten";
+    EXPECT_EQ(os_heap_check(), 0);
+}
+
+/* However soon all of it comes back, no more than that and what lives may stay. */
+ISOLATED_TEST(Purge, LearnsToABound) {
+    purges_of(40, 32 * MIB);
+    EXPECT_GT(purges_of(1, 32 * MIB), 0u);
+    EXPECT_LT(resident(), 8 * MIB);
 }
 
 ISOLATED_TEST(Purge, DoesNotHappenWhereItIsSwitchedOff) {

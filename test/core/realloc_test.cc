@@ -301,6 +301,102 @@ ISOLATED_TEST(MappedRealloc, GrowsIntoTheKeptMappingBehindIt) {
     EXPECT_EQ(calls(kernel::MREMAP), 0u);
 }
 
+/* What is copied into a kept mapping costs no call and no page fault. */
+ISOLATED_TEST(MappedRealloc, DoublesIntoKeptMappings) {
+    SKIP_IF_PARANOID();
+    for (int round = 0; round < 30; round++) {
+        kernel::reset_counts();
+        char *ptr = resize(nullptr, MMAP_THRESHOLD);
+        fill(ptr, MMAP_THRESHOLD, 1);
+        for (size_t size = 2 * MMAP_THRESHOLD; size <= 8 * MIB; size *= 2) {
+            ptr = resize(ptr, size);
+            ASSERT_TRUE(is_filled(ptr, size / 2, 1));
+            fill(ptr, size, 1);
+        }
+        os_free(ptr);
+    }
+    EXPECT_EQ(calls(kernel::MMAP), 0u);
+    EXPECT_EQ(calls(kernel::MREMAP), 0u);
+    EXPECT_EQ(os_heap_check(), 0);
+}
+
+/* ---- appending ------------------------------------------------------------------------------- */
+
+/* Eight buffers grow from 512 bytes to 64 KiB in turns, by 32 bytes each time. */
+struct Appended {
+    size_t moves = 0, copied = 0;
+};
+
+constexpr size_t BUFFERS = 8, APPENDED = 64 * KIB;
+
+Appended append() {
+    Appended sums;
+    std::vector<char *> buffers;
+    for (size_t i = 0; i < BUFFERS; i++) {
+        buffers.push_back(resize(nullptr, 512));
+        fill(buffers[i], 512, i);
+    }
+    for (size_t size = 544; size <= APPENDED; size += 32) {
+        for (size_t i = 0; i < BUFFERS; i++) {
+            char *moved = resize(buffers[i], size);
+            if (moved != buffers[i]) {
+                sums.moves++;
+                sums.copied += size - 32;
+            }
+            buffers[i] = moved;
+            if (size % 4096 == 0) {
+                EXPECT_TRUE(is_filled(moved, size - 32, i));
+            }
+            fill(moved, size, i);
+        }
+        if (size % 4096 == 0) {
+            EXPECT_EQ(os_heap_check(), 0);
+        }
+    }
+    for (char *buffer : buffers)
+        os_free(buffer);
+    return sums;
+}
+
+ISOLATED_TEST(Append, CopiesEachByteAFewTimesInALargeHeap) {
+    allocate(1);
+    outgrow_small_heap();
+    for (int round = 0; round < 3; round++) {
+        Appended sums = append();
+        EXPECT_LE(sums.moves, BUFFERS * 26) << "1.25^22 = 128";
+        EXPECT_LE(sums.copied, 10 * BUFFERS * APPENDED);
+    }
+}
+
+/* The room behind a block is free: it serves others. */
+ISOLATED_TEST(Append, LeavesTheRoomAheadToOthers) {
+    allocate(1);
+    outgrow_small_heap();
+    char *buffer = allocate(100);
+    ASSERT_NE(allocate(100), nullptr);
+    buffer = resize_granules(buffer, 104);
+    Block room = block_at(buffer + 104 * GRANULE_BYTES);
+    EXPECT_EQ(room.kind, OS_BLOCK_FREE);
+    EXPECT_EQ(room.granules(), 26u);
+    EXPECT_EQ(os_heap_check(), 0);
+    EXPECT_EQ(allocate(26), room.start);
+    fill(buffer, 104 * GRANULE_BYTES, 1);
+    char *moved = resize_granules(buffer, 105);
+    EXPECT_NE(moved, buffer);
+    EXPECT_TRUE(is_filled(moved, 104 * GRANULE_BYTES, 1));
+}
+
+/* Who doubles a block, or has a small heap, gets what is asked for and no more. */
+ISOLATED_TEST(Append, LeavesNoRoomAheadElsewhere) {
+    char *ptr = allocate(100);
+    ASSERT_NE(allocate(100), nullptr);
+    ptr = resize_granules(ptr, 104);
+    EXPECT_EQ(ptr + 104 * GRANULE_BYTES, untouched_end().start) << "in a small heap";
+    outgrow_small_heap();
+    ptr = resize_granules(ptr, 208);
+    EXPECT_EQ(ptr + 208 * GRANULE_BYTES, untouched_end().start) << "doubled";
+}
+
 ISOLATED_TEST(MappedRealloc, WithinTheLastPageMakesNoCall) {
     SKIP_IF_PARANOID();
     char *ptr = resize(nullptr, MMAP_THRESHOLD + 1);

@@ -13,21 +13,23 @@
 namespace osmem {
 namespace {
 
-constexpr size_t GUARD = 3; /* granules of the blocks in use around a hole */
-
-/* A hole of `granules` between two blocks in use, `pad` granules further on than the last one. */
+/*
+ * A hole of `granules` between two blocks in use, `pad` granules further on than the last one. In a
+ * large heap these are not of the sizes that have pages to themselves.
+ */
 struct Hole {
-    Hole(size_t pad, size_t granules_) : granules(granules_) {
+    Hole(size_t pad, size_t granules_)
+        : granules(granules_), guard(heap_is_small(thread_heap) ? 3 : SLAB_MAX + 1) {
         if (pad != 0) {
             EXPECT_NE(allocate(pad), nullptr);
         }
-        before = allocate(GUARD);
+        before = allocate(guard);
         start = allocate(granules);
-        after = allocate(GUARD);
-        EXPECT_EQ(before + GUARD * GRANULE_BYTES, start);
+        after = allocate(guard);
+        EXPECT_EQ(before + guard * GRANULE_BYTES, start);
         EXPECT_EQ(start + granules * GRANULE_BYTES, after);
-        fill(before, GUARD * GRANULE_BYTES, 1);
-        fill(after, GUARD * GRANULE_BYTES, 2);
+        fill(before, guard * GRANULE_BYTES, 1);
+        fill(after, guard * GRANULE_BYTES, 2);
         fill(start, granules * GRANULE_BYTES, 3);
         os_free(start);
     }
@@ -40,11 +42,11 @@ struct Hole {
         os_free(whole);
     }
     void expect_neighbours() const {
-        ASSERT_TRUE(is_filled(before, GUARD * GRANULE_BYTES, 1));
-        ASSERT_TRUE(is_filled(after, GUARD * GRANULE_BYTES, 2));
+        ASSERT_TRUE(is_filled(before, guard * GRANULE_BYTES, 1));
+        ASSERT_TRUE(is_filled(after, guard * GRANULE_BYTES, 2));
     }
 
-    size_t granules;
+    size_t granules, guard;
     char *before, *start, *after;
 };
 
@@ -75,47 +77,62 @@ ISOLATED_TEST(BlockSplit, LeavesTheRemainderFree) {
     EXPECT_EQ(block_at(rest.start).kind, OS_BLOCK_USED);
 }
 
-ISOLATED_TEST(BlockSplit, CutsAtEveryGranule) {
-    for (size_t granules = 2; granules <= (is_paranoid() ? 70u : 330u); granules++) {
-        Hole hole(0, granules);
-        for (size_t wanted = 1; wanted < granules; wanted++) {
-            expect_split(hole, wanted);
-            if (testing::Test::HasFatalFailure())
-                FAIL() << wanted << " of " << granules;
-        }
-        ASSERT_EQ(allocate(granules), hole.start); /* it must not serve what comes next */
+/* Cuts a hole after each of `first` ... granules - 1. */
+void cut_everywhere(size_t pad, size_t granules, size_t first) {
+    Hole hole(pad, granules);
+    for (size_t wanted = first; wanted < granules; wanted++) {
+        expect_split(hole, wanted);
+        if (testing::Test::HasFatalFailure())
+            FAIL() << wanted << " of " << granules << ", pad " << pad;
     }
 }
 
-ISOLATED_TEST(BlockSplit, CutsAcrossLinesAtEveryOffset) {
+/* Each in a heap of its own, which is small. */
+TEST(BlockSplit, CutsAtEveryGranule) {
+    for (size_t granules = 2; granules <= (is_paranoid() ? 70u : 330u); granules++) {
+        run_isolated([=] { cut_everywhere(0, granules, 1); });
+        ASSERT_FALSE(HasFailure()) << granules;
+    }
+}
+
+ISOLATED_TEST(BlockSplit, CutsAtEveryGranuleInALargeHeapButForSmallBlocks) {
+    ASSERT_NE(allocate(1), nullptr);
+    outgrow_small_heap();
+    for (size_t granules = SLAB_MAX + 2; granules <= (is_paranoid() ? 70u : 330u); granules++) {
+        cut_everywhere(0, granules, SLAB_MAX + 1);
+        ASSERT_FALSE(testing::Test::HasFailure());
+        /* It must not serve what comes next. */
+        ASSERT_NE(allocate(granules), nullptr);
+        ASSERT_TRUE(free_runs().empty());
+    }
+}
+
+TEST(BlockSplit, CutsAcrossLinesAtEveryOffset) {
     for (size_t pad = 1; pad <= LINE_GRANULES; pad += is_paranoid() ? 9 : 1) {
         for (size_t granules : {5, 64, 65, 130, 193}) {
-            Hole hole(pad, granules);
-            for (size_t wanted = 1; wanted < granules; wanted++) {
-                expect_split(hole, wanted);
-                if (testing::Test::HasFatalFailure())
-                    FAIL() << wanted << " of " << granules << ", pad " << pad;
-            }
-            ASSERT_EQ(allocate(granules), hole.start);
+            run_isolated([=] { cut_everywhere(pad, granules, 1); });
+            ASSERT_FALSE(HasFailure()) << granules << ", pad " << pad;
         }
     }
 }
 
-ISOLATED_TEST(BlockSplit, CutsLargeBlocks) {
-    std::mt19937_64 random(31);
+TEST(BlockSplit, CutsLargeBlocks) {
     for (size_t granules : {2047, 2048, 2049, 2112, 4095, 4096, 4097, 8000, 8191}) {
-        Hole hole(random() % LINE_GRANULES, granules);
-        for (size_t wanted : {size_t{1}, size_t{2}, size_t{64}, granules / 2, granules - 2048,
-                              granules - 2047, granules - 65, granules - 2, granules - 1}) {
-            if (wanted == 0 || wanted >= granules)
-                continue;
-            expect_split(hole, wanted);
-            if (testing::Test::HasFatalFailure())
-                FAIL() << wanted << " of " << granules;
-        }
-        for (size_t i = 0; i < scaled(200); i++)
-            expect_split(hole, 1 + random() % (granules - 1));
-        ASSERT_EQ(allocate(granules), hole.start);
+        run_isolated([=] {
+            std::mt19937_64 random(31 + granules);
+            Hole hole(random() % LINE_GRANULES, granules);
+            for (size_t wanted : {size_t{1}, size_t{2}, size_t{64}, granules / 2, granules - 2048,
+                                  granules - 2047, granules - 65, granules - 2, granules - 1}) {
+                if (wanted == 0 || wanted >= granules)
+                    continue;
+                expect_split(hole, wanted);
+                if (testing::Test::HasFatalFailure())
+                    FAIL() << wanted << " of " << granules;
+            }
+            for (size_t i = 0; i < scaled(200); i++)
+                expect_split(hole, 1 + random() % (granules - 1));
+        });
+        ASSERT_FALSE(HasFailure()) << granules;
     }
 }
 
@@ -149,35 +166,8 @@ ISOLATED_TEST(BlockSplit, OfTheUntouchedEndLeavesTheRestUntouched) {
     }
 }
 
-/* Nothing is cut ahead in a small heap. */
-void outgrow_small_heap() {
-    for (size_t bytes = 0; bytes <= SMALL_HEAP; bytes += 8000 * GRANULE_BYTES)
-        ASSERT_NE(allocate(8000), nullptr);
-}
-
-/* Sizes that miss their quick set time after time are cut several at once. */
-ISOLATED_TEST(BlockCarve, PutsNeighboursIntoTheQuickSet) {
-    outgrow_small_heap();
-    for (size_t granules : {1, 2, 5, 31, 64}) {
-        char *last = nullptr;
-        size_t misses = 0;
-        for (size_t i = 0; i < 200; i++) {
-            bool is_waiting = thread_heap->quick[granules].top != 0;
-            misses += !is_waiting;
-            char *block = static_cast<char *>(os_malloc(granules * GRANULE_BYTES));
-            if (last != nullptr) {
-                ASSERT_EQ(block, last + granules * GRANULE_BYTES) << "not in order of address";
-            }
-            ASSERT_LE(quick_count(&thread_heap->quick[granules], granules), size_t{QUICK_SLOTS});
-            last = block;
-        }
-        EXPECT_LT(misses, 60u) << granules;
-        ASSERT_EQ(os_heap_check(), 0);
-        os_malloc_trim(0);
-    }
-}
-
-ISOLATED_TEST(BlockCarve, TakesNothingAheadInASmallHeap) {
+/* Nothing is cut before it is asked for in a small heap: pages of small blocks come later. */
+ISOLATED_TEST(BlockSplit, TakesNothingAheadInASmallHeap) {
     char *last = allocate(2);
     for (size_t i = 0; i < 200; i++, last += 2 * GRANULE_BYTES) {
         ASSERT_EQ(allocate(2), last + 2 * GRANULE_BYTES);
@@ -185,31 +175,8 @@ ISOLATED_TEST(BlockCarve, TakesNothingAheadInASmallHeap) {
     }
 }
 
-ISOLATED_TEST(BlockCarve, LeavesTheBlocksFreeAndFitForAnything) {
-    outgrow_small_heap();
-    size_t free_before = 0;
-    for (const Block &block : free_blocks())
-        free_before += block.granules();
-    char *start = allocate(1000);
-    ASSERT_NE(allocate(1), nullptr);
-    os_free(start);
-    std::vector<char *> blocks;
-    for (size_t i = 0; i < 20; i++) {
-        blocks.push_back(static_cast<char *>(os_malloc(4 * GRANULE_BYTES)));
-        ASSERT_EQ(blocks.back(), start + i * 4 * GRANULE_BYTES);
-    }
-    size_t sum = 0;
-    for (const Block &block : free_blocks())
-        sum += block.granules();
-    EXPECT_EQ(sum - free_before, 1000u - 20 * 4);
-    for (char *block : blocks)
-        os_free(block);
-    merge_all();
-    EXPECT_EQ(allocate(1000), start);
-}
-
 /* The last ones do not fit: nothing beyond the block is touched. */
-ISOLATED_TEST(BlockCarve, StaysInsideTheBlockThatIsCut) {
+ISOLATED_TEST(BlockSplit, StaysInsideTheBlockThatIsCut) {
     for (size_t rest = 0; rest < 9; rest++) {
         size_t granules = 40 * 9 + rest;
         Hole hole(0, granules);
@@ -227,7 +194,7 @@ ISOLATED_TEST(BlockCarve, StaysInsideTheBlockThatIsCut) {
     }
 }
 
-ISOLATED_TEST(BlockCarve, StopsWhereTheHeapEnds) {
+ISOLATED_TEST(BlockSplit, OfTheUntouchedEndStopsWhereTheHeapEnds) {
     for (size_t granules : {1, 3, 7, 64}) {
         size_t sbrk_before = kernel::count(kernel::SBRK).calls;
         char *last = nullptr;

@@ -49,6 +49,11 @@ class Tags {
         tags_split(data(), granule, size(granule), keep, right_is_free);
         cells_[granule + keep] = right_is_free ? FREE : USED;
     }
+    void begin_row(size_t granule, size_t granules, size_t count) {
+        tags_begin_row(data(), granule, granules, count);
+        for (size_t i = 0; i < count; i++)
+            cells_[granule + i * granules] = FREE;
+    }
     void set_free(size_t granule, bool is_free) {
         if (is_free)
             tags_set_free(data(), granule);
@@ -71,6 +76,14 @@ class Tags {
             granule--;
         while (!is_start(granule));
         return granule;
+    }
+    uint64_t free_of_size(size_t line, size_t granules) const {
+        uint64_t found = 0;
+        for (size_t granule = line * LINE; granule < (line + 1) * LINE; granule++) {
+            if (cells_[granule] == FREE && size(granule) == granules)
+                found |= bit_at(static_cast<unsigned>(granule));
+        }
+        return found;
     }
     std::vector<size_t> starts() const {
         std::vector<size_t> found;
@@ -236,6 +249,71 @@ TEST_P(RandomTags, AgreeWithTheModel) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Lines, RandomTags, testing::Values(3, 5, 17, 40));
+
+/* Blocks of few sizes, so that many of a line are of the one asked for. */
+TEST(Tags, TellTheFreeBlocksOfASizeInALine) {
+    std::mt19937_64 random(20240608);
+    size_t found = 0;
+    for (size_t round = 0; round < 300; round++) {
+        Tags tags(8);
+        const size_t most = size_t{1} << random() % 9;
+        for (size_t start = Tags::FIRST; start < tags.end();) {
+            size_t granules = std::min(1 + random() % most, tags.end() - start);
+            if (random() % 2)
+                granules = std::min(most, tags.end() - start);
+            tags.set_free(start, random() % 3 != 0);
+            if (start + granules < tags.end())
+                tags.split(start, granules, false);
+            start += granules;
+        }
+        for (size_t line = Tags::FIRST / LINE; line < tags.end() / LINE; line++) {
+            for (size_t granules = 1; granules <= 5 * LINE; granules++) {
+                uint64_t expected = tags.free_of_size(line, granules);
+                ASSERT_EQ(tags_free_of_size(tags_line(tags.data(), line * LINE), granules),
+                          expected)
+                    << "round " << round << ", line " << line << ", granules " << granules;
+                found += expected != 0;
+            }
+        }
+    }
+    EXPECT_GT(found, 2000u);
+}
+
+/* Every arrangement of starts in the first half of a line, all of them free. */
+TEST(Tags, TellTheFreeBlocksOfASizeInEveryArrangement) {
+    for (uint64_t starts = 1; starts < 1 << 14; starts += 2) {
+        struct tag_line lines[2] = {{starts | bit_at(14), starts}, {1, 0}};
+        for (size_t granules = 1; granules <= 15; granules++) {
+            uint64_t expected = 0;
+            for (uint64_t left = starts; left != 0; left &= left - 1) {
+                unsigned start = bit_lowest(left);
+                uint64_t behind = lines[0].starts & ~((bit_at(start) << 1) - 1);
+                if (bit_lowest(behind) - start == granules)
+                    expected |= bit_at(start);
+            }
+            ASSERT_EQ(tags_free_of_size(lines, granules), expected)
+                << "starts " << starts << ", granules " << granules;
+        }
+    }
+}
+
+TEST(Tags, BeginARowOfFreeBlocksAtEveryOffset) {
+    for (size_t offset = 0; offset < LINE; offset++) {
+        for (size_t granules : {1, 2, 3, 5, 8, 31, 32, 33, 63, 64}) {
+            for (size_t count : {size_t{1}, size_t{2}, LINE / granules, 4 * LINE / granules}) {
+                Tags tags(8);
+                size_t start = Tags::FIRST + LINE + offset, end = start + count * granules;
+                tags.split(Tags::FIRST, 3, true);
+                tags.split(Tags::FIRST + 3, start - Tags::FIRST - 3, true);
+                tags.split(start, end - start, false);
+                tags.begin_row(start, granules, count);
+                tags.expect_agreement();
+                if (HasFatalFailure())
+                    FAIL() << count << " of " << granules << " at offset " << offset;
+            }
+        }
+    }
+}
 
 /* Lengths as only a whole region has them. */
 TEST(Tags, KnowBlocksOfAWholeRegion) {

@@ -80,7 +80,7 @@ TEST(CheckMapped, FindsExtentsThatTouch) {
         spare_take(256 * KIB);
         ASSERT_EQ(mapped_check(), 0);
         inside.address += 256 * KIB;
-        ASSERT_EQ(spare_keep(inside, unmap), 0u);
+        ASSERT_EQ(spare_keep(inside, 0, unmap), 0u);
         EXPECT_EQ(mapped_check(), INVARIANT_S1);
         end_child();
     });

@@ -97,7 +97,7 @@ TEST(Check, FindsASizeMissingFromTheBitmap) {
 }
 
 TEST(Check, FindsAFreeBlockThatTheIndexLacks) {
-    expect_found(INVARIANT_B3, [](Subject &) { bins_pop(&thread_heap->bins, 500); });
+    expect_found(INVARIANT_B3, [](Subject &) { bins_drop(&thread_heap->bins, 500); });
     expect_found(INVARIANT_L1, [](Subject &) { thread_heap->large.root = 0; });
     expect_found(INVARIANT_L1, [](Subject &) { thread_heap->large.granules++; });
     expect_found(INVARIANT_L1, [](Subject &) { thread_heap->large.dirty--; });
@@ -112,16 +112,69 @@ TEST(Check, FindsADisorderedTree) {
 TEST(Check, FindsFreeNeighboursThatNobodyWillMerge) {
     expect_found(INVARIANT_H1, [](Subject &s) {
         size_t middle = s.granule(s.indexed) + 200;
-        bins_pop(&thread_heap->bins, 500);
+        bins_drop(&thread_heap->bins, 500);
         tags_split(s.lines, s.granule(s.indexed), 500, 200, true);
-        bins_push(&thread_heap->bins, s.indexed, 200);
-        bins_push(&thread_heap->bins, region_block(s.region, middle), 300);
+        bins_push(&thread_heap->bins, region_line_number(s.indexed), 200);
+        bins_push(&thread_heap->bins, region_line_number(region_block(s.region, middle)), 300);
     });
 }
 
 TEST(Check, FindsARunThatIsNone) {
     expect_found(INVARIANT_H2, [](Subject &s) { thread_heap->run = s.live; });
     expect_found(INVARIANT_H2, [](Subject &) { thread_heap->run_granules++; });
+}
+
+TEST(Check, FindsABlockOverThePagesEdge) {
+    expect_found(INVARIANT_A1, [](Subject &s) {
+        s.region->slab_granules[s.granule(s.live) / SLAB_GRANULES] = 4;
+    });
+    expect_found(INVARIANT_A1, [](Subject &s) {
+        s.region->slab_granules[(s.granule(s.live) + 299) / SLAB_GRANULES] = 4;
+    });
+}
+
+/* The chunk of a heap that is large by now, of which a page was cut. */
+struct free_block &grow_chunk() {
+    outgrow_small_heap();
+    while (quick_count(&thread_heap->quick[1], 1) == 0 || thread_heap->chunk.start == nullptr)
+        allocate(1);
+    EXPECT_EQ(check_heap(thread_heap), 0);
+    EXPECT_NE(thread_heap->chunk.start, nullptr);
+    return thread_heap->chunk;
+}
+
+TEST(Check, FindsAChunkThatIsNone) {
+    expect_found(INVARIANT_A2, [](Subject &s) { thread_heap->chunk = {s.live, 300, 0}; });
+    expect_found(INVARIANT_A2, [](Subject &) { thread_heap->chunk.granules = SLAB_GRANULES; });
+    expect_found(INVARIANT_A2, [](Subject &) { grow_chunk().granules -= SLAB_GRANULES; });
+    expect_found(INVARIANT_A2, [](Subject &) {
+        const struct free_block &chunk = grow_chunk();
+        size_t page = region_granule(chunk.start) / SLAB_GRANULES;
+        region_of(chunk.start)->slab_granules[page] = 4;
+    });
+    expect_found(INVARIANT_A2, [](Subject &) {
+        struct free_block &chunk = grow_chunk();
+        tags_split(region_of(chunk.start)->lines, region_granule(chunk.start), chunk.granules,
+                   chunk.granules - 1, true);
+        chunk.granules--;
+    });
+}
+
+TEST(Check, FindsAChunkThatIsKnownElsewhere) {
+    expect_found(INVARIANT_A2, [](Subject &) {
+        const struct free_block &chunk = grow_chunk();
+        thread_heap->run = chunk.start;
+        thread_heap->run_granules = chunk.granules;
+    });
+}
+
+/* A free block of a page, whose line the bin lacks. */
+TEST(Check, FindsAFreeBlockOnAPageThatTheIndexLacks) {
+    expect_found(INVARIANT_B3, [](Subject &) {
+        grow_chunk();
+        index_flush(thread_heap);
+        bins_drop(&thread_heap->bins, 1);
+    });
 }
 
 TEST(Check, ReportsThroughThePublicCallWithALine) {

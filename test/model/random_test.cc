@@ -190,10 +190,26 @@ class Churn {
     size_t bytes_ = 0;
 };
 
+/* Pages of small blocks in the calling thread's heap (slab.h). */
+size_t count_pages() {
+    size_t count = 0;
+    for (const struct region *region = thread_heap->regions; region; region = region->next) {
+        for (uint8_t granules : region->slab_granules)
+            count += granules != 0;
+    }
+    return count;
+}
+
 TEST(Random, MillionsOfCallsKeepContentsAndCounts) {
     Churn churn(test_seed());
-    for (const Phase &phase : PHASES)
+    size_t most_pages = 0;
+    for (const Phase &phase : PHASES) {
         churn.phase(phase);
+        most_pages = std::max(most_pages, count_pages());
+    }
+    if (!conf.requested) {
+        EXPECT_GT(most_pages, 200u) << "small blocks had no pages to themselves";
+    }
     churn.free_all();
 }
 

@@ -3,9 +3,9 @@
  * or a walk over the heap makes of it there.
  */
 #include "test/core/blocks.h"
+#include "test/core/steps.h"
 #include "test/model/child.h"
 #include "test/model/random.h"
-#include "test/threads/steps.h"
 
 #include <gtest/gtest.h>
 

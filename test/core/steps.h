@@ -3,10 +3,11 @@
  * processor: what another thread or a signal handler could see of it at its worst moment, at every
  * moment in turn and not by chance. Only where STEPS_WORK.
  */
-#ifndef OSMEM_TEST_THREADS_STEPS_H
-#define OSMEM_TEST_THREADS_STEPS_H
+#ifndef OSMEM_TEST_CORE_STEPS_H
+#define OSMEM_TEST_CORE_STEPS_H
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 
 namespace osmem {
@@ -39,6 +40,9 @@ size_t step_other(const std::function<void()> &work, const std::function<void()>
  */
 size_t step_self(const std::function<void()> &work, const std::function<bool()> &visit,
                  Steps steps = {});
+
+/* For `visit`: the address of the instruction that is stepped next. */
+uintptr_t stepped_address();
 
 /* For code that is stepped: the rest of it is not. */
 void stop_stepping();

@@ -1,4 +1,4 @@
-#include "test/threads/steps.h"
+#include "test/core/steps.h"
 
 #include "test/core/internal.h"
 
@@ -19,6 +19,7 @@ constexpr greg_t TRAP_FLAG = 0x100;
 
 Steps chosen;
 size_t count;
+greg_t address;
 /* One of the two: another thread waits for the stopped one, or the handler itself visits. */
 bool hands_over;
 std::function<bool()> visit_here;
@@ -36,13 +37,15 @@ void wait_for(sem_t *semaphore) {
 
 void on_trap(int, siginfo_t *, void *context) {
     int saved = errno;
+    greg_t *registers = static_cast<ucontext_t *>(context)->uc_mcontext.gregs;
     size_t number = count++;
+    address = registers[REG_RIP];
     if (number >= chosen.first && (number - chosen.first) % chosen.stride == 0) {
         if (hands_over && !any_lock_is_held()) {
             sem_post(&stopped);
             wait_for(&go_on);
         } else if (!hands_over && !visit_here()) {
-            static_cast<ucontext_t *>(context)->uc_mcontext.gregs[REG_EFL] &= ~TRAP_FLAG;
+            registers[REG_EFL] &= ~TRAP_FLAG;
         }
     }
     errno = saved;
@@ -69,6 +72,8 @@ void prepare(Steps steps, bool by_another) {
 }
 
 } // namespace
+
+uintptr_t stepped_address() { return static_cast<uintptr_t>(address); }
 
 void stop_stepping() {
     __asm__ volatile("lea -128(%%rsp), %%rsp\n\t"
@@ -113,6 +118,7 @@ size_t step_self(const std::function<void()> &work, const std::function<bool()> 
 #else
 
 void stop_stepping() { abort(); }
+uintptr_t stepped_address() { abort(); }
 size_t step_other(const std::function<void()> &, const std::function<void()> &, Steps) { abort(); }
 size_t step_self(const std::function<void()> &, const std::function<bool()> &, Steps) { abort(); }
 

@@ -16,10 +16,10 @@
  * Invariants
  *   B1  `nonempty` has the bit of every size that a chunk or a quick set holds.
  *   B2  bit i of `summary` is set if word i of `nonempty` is not 0, and stays so for quick sets.
- *   B3  of every free block below LARGE_MIN that is neither in a quick set nor the heap's run nor
- *       an untouched end, the line is in the bin of its size, unless `incomplete` is set;
- *       `granules` is the sum of their sizes.
- * One owner, no locks.
+ *   B3  of every free block below LARGE_MIN, the line is in the bin of its size, unless
+ * `incomplete` is set. Not meant are those in a quick set, the heap's run and chunk, untouched
+ * ends, and in a large heap fragments: up to SLAB_MAX granules and not on a page (slab.h).
+ * `granules` is the sum of the sizes of all, fragments too. One owner, no locks.
  */
 #ifndef OSMEM_OSMEM_BINS_H
 #define OSMEM_OSMEM_BINS_H

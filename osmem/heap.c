@@ -9,6 +9,7 @@
 #include "osmem/purge.h"
 #include "osmem/slab.h"
 #include "osmem/tags.h"
+#include "osmem/waiting.h"
 
 /* The shared quick sets may keep this much: a constant, and a part of the heap. */
 #define SHARED_LIMIT_BASE (32 * KIB / GRANULE_BYTES)
@@ -36,7 +37,7 @@ static void index_tidy(struct heap *heap) {
 /* Merges all that is not on pages of small blocks; what waits in quick sets too, if it must. */
 static void heap_merge(struct heap *heap, bool with_quick) {
     if (with_quick)
-        index_flush(heap); /* notes the pages that are vacant by that */
+        waiting_flush(heap); /* notes the pages that are vacant by that */
     slab_dissolve_vacant(heap);
     if (with_quick)
         merge_all(heap);
@@ -182,12 +183,22 @@ void *heap_allocate_aligned(struct heap *heap, size_t granules, size_t alignment
     return block;
 }
 
+/* Lets a free block wait in its quick set, and merges what leaves that for it; false: it may not.
+ */
+static bool block_wait(struct heap *heap, void *block, size_t granules) {
+    struct spilled spilled;
+    bool waits = waiting_push(heap, block, granules, &spilled);
+    for (size_t i = 0; i < spilled.count; i++)
+        merge_spilled(heap, region_numbered(spilled.numbers[i]));
+    return waits;
+}
+
 void heap_free(struct heap *heap, void *block, size_t granules) {
     tags_set_free(region_of(block)->lines, region_granule(block));
-    if (!index_wait(heap, block, granules))
+    if (!block_wait(heap, block, granules))
         merge_block(heap, whole(block, granules));
     if (heap->quick_shared > SHARED_LIMIT_BASE + (heap->granules >> SHARED_LIMIT_SHIFT))
-        index_flush_shared(heap);
+        waiting_flush_shared(heap);
     size_t live = purge_live_bound(heap);
     purge_if_due(heap, live);
 }
@@ -223,7 +234,7 @@ static size_t block_reach(struct heap *heap, struct region *region, size_t start
 static void tail_return(struct heap *heap, struct free_block tail) {
     struct region *region = region_of(tail.start);
     size_t end = region_granule(tail.start) + tail.granules;
-    if (end == region->top && index_wait(heap, tail.start, tail.granules))
+    if (end == region->top && block_wait(heap, tail.start, tail.granules))
         return;
     if (end == region->top || tags_is_free(region->lines, end))
         merge_block(heap, tail);
@@ -305,7 +316,7 @@ void *heap_allocate_ahead(struct heap *heap, size_t granules, size_t ahead) {
     struct region *region = region_of(block);
     tags_split(region->lines, region_granule(block), granules + ahead, granules, true);
     void *tail = block + granules_bytes(granules);
-    if (!index_wait(heap, tail, ahead))
+    if (!block_wait(heap, tail, ahead))
         merge_block(heap, whole(tail, ahead));
     return block;
 }

@@ -3,19 +3,13 @@
 #include <string.h>
 
 #include "osmem/conf.h"
-#include "osmem/merge.h"
 #include "osmem/slab.h"
+#include "osmem/waiting.h"
 
 /* How many lines of a bin a refill looks at. */
 #define REFILL_LINES 8
 
-static bool is_shared(size_t granules) { return granules > QUICK_MAX; }
-
-/*
- * Enters a small free block. The lines of a page of small blocks are in the bin of the page's size
- * once at most.
- */
-static void bin_insert(struct heap *heap, void *block, size_t granules) {
+void index_enter(struct heap *heap, void *block, size_t granules) {
     struct region *region = region_of(block);
     size_t granule = region_granule(block), line = granule / LINE_GRANULES;
     if (region->slab_granules[granule / SLAB_GRANULES] == granules) {
@@ -48,7 +42,7 @@ void index_insert(struct heap *heap, struct free_block block) {
     if (is_fragment(heap, block))
         heap->bins.granules += block.granules;
     else if (block.granules < LARGE_MIN)
-        bin_insert(heap, block.start, block.granules);
+        index_enter(heap, block.start, block.granules);
     else
         large_insert(&heap->large, block.start, block.dirty);
 }
@@ -77,20 +71,6 @@ void index_drop_run(struct heap *heap) {
         index_insert(heap, run_take(heap));
 }
 
-/* Takes `block` out of its quick set; false if it is not there. */
-static bool quick_remove(struct heap *heap, const void *block, size_t granules) {
-    size_t index = quick_index(granules);
-    struct quick *quick = &heap->quick[index];
-    uint64_t number = region_number(block);
-    size_t slot = number < NEAR_GRANULES ? quick_find(quick, index, (uint32_t)number) : 0;
-    if (slot == 0)
-        return false;
-    quick_remove_at(quick, slot);
-    if (is_shared(granules))
-        heap->quick_shared -= granules;
-    return true;
-}
-
 size_t index_remove(struct heap *heap, void *start, size_t granules) {
     if (start == heap->run)
         return run_take(heap).dirty;
@@ -98,211 +78,10 @@ size_t index_remove(struct heap *heap, void *start, size_t granules) {
         return index_chunk_take(heap).dirty;
     if (granules >= LARGE_MIN)
         return large_remove(&heap->large, start);
-    if (!quick_remove(heap, start, granules))
+    if (!waiting_remove(heap, start, granules))
         heap->bins.granules -= granules;
     return granules;
 }
-
-/* ---- quick sets ------------------------------------------------------------------------------ */
-
-static void quick_open(struct heap *heap, size_t index) {
-    heap->quick[index].fill = quick_empty(index);
-    heap->quick_open[index / 64] |= bit_at((unsigned)index);
-}
-
-/* The newest block of exactly `granules`, and of `alignment`, in its quick set. */
-static void *quick_search(struct heap *heap, size_t granules, size_t alignment) {
-    size_t index = quick_index(granules);
-    struct quick *quick = &heap->quick[index];
-    for (size_t slot = quick->fill; slot-- > quick_empty(index);) {
-        void *block = quick_block(quick, slot);
-        if (is_aligned((uintptr_t)block, alignment) &&
-            (!is_shared(granules) || block_size(block) == granules)) {
-            quick_remove_at(quick, slot);
-            if (is_shared(granules))
-                heap->quick_shared -= granules;
-            return block;
-        }
-    }
-    return NULL;
-}
-
-static void *quick_take(struct heap *heap, size_t granules) {
-    if (is_shared(granules))
-        return quick_search(heap, granules, GRANULE_BYTES);
-    struct quick *quick = &heap->quick[granules];
-    uint32_t number = quick->top;
-    if (number == 0)
-        return NULL;
-    quick_pop(quick);
-    return region_numbered(number);
-}
-
-bool index_free_on_line(struct heap *heap, struct region *region, size_t line, uint64_t blocks) {
-    struct tag_line *tags = &region->lines[line];
-    size_t granules = region->slab_granules[line * LINE_GRANULES / SLAB_GRANULES];
-    uint64_t free = load_relaxed(&tags->free);
-    if (granules == 0 || conf.requested || (blocks & ~tags_of_size(tags, granules, blocks)) != 0 ||
-        (blocks & free) != 0)
-        return false;
-    store_relaxed(&tags->free, free | blocks);
-    void *first = region_block(region, line * LINE_GRANULES + bit_lowest(blocks));
-    bin_insert(heap, first, granules);
-    bins_note(&heap->bins, granules);
-    heap->bins.granules += granules * (size_t)__builtin_popcountll(blocks & (blocks - 1));
-    slab_note_vacant(heap, first);
-    return true;
-}
-
-/* Enters the free blocks of numbers[0 … count - 1] in their bin: all of one size up to QUICK_MAX.
- */
-static void spill(struct heap *heap, const uint32_t *numbers, size_t count, size_t granules,
-                  bool merge) {
-    uint32_t last_line = UINT32_MAX;
-    for (size_t i = 0; i < count; i++) {
-        uint32_t before = last_line;
-        last_line = numbers[i] / (uint32_t)LINE_GRANULES;
-        /* Neighbours in a set often come off one line, or page: that is looked at once. */
-        if (last_line == before) {
-            heap->bins.granules += granules;
-            continue;
-        }
-        void *block = region_numbered(numbers[i]);
-        bin_insert(heap, block, granules);
-        if (!region_is_slab(region_of(block), region_granule(block))) {
-            if (!merge)
-                heap_note_unmerged(heap, block);
-        } else if ((last_line ^ before) >= SLAB_GRANULES / LINE_GRANULES)
-            slab_note_vacant(heap, block);
-    }
-}
-
-static void spill_shared(struct heap *heap, const uint32_t *numbers, size_t count, bool merge) {
-    for (size_t i = 0; i < count; i++) {
-        size_t granules = block_size(region_numbered(numbers[i]));
-        heap->quick_shared -= granules;
-        spill(heap, &numbers[i], 1, granules, merge);
-    }
-}
-
-static void spill_any(struct heap *heap, size_t index, const uint32_t *numbers, size_t count,
-                      bool merge) {
-    if (index <= QUICK_MAX)
-        spill(heap, numbers, count, index, merge);
-    else
-        spill_shared(heap, numbers, count, merge);
-}
-
-/*
- * Moves the oldest blocks of an open quick set, but for `left` of them, to their bins; `merge`: who
- * calls merges them at once, so their lines need not be noted.
- */
-static void quick_spill(struct heap *heap, size_t index, size_t left, bool merge) {
-    struct quick *quick = &heap->quick[index];
-    uint32_t *oldest = &quick->slot[quick_empty(index)], newest = quick->top;
-    size_t count = quick_count(quick, index) - left;
-    if (left == 0) {
-        spill_any(heap, index, &newest, 1, merge);
-        count--;
-    }
-    spill_any(heap, index, oldest, count, merge);
-    if (left > 1)
-        memmove(oldest, oldest + count, (left - 1) * sizeof *oldest);
-    quick->fill = quick_empty(index) + (uint32_t)left;
-    quick->top = left == 0 ? 0 : newest;
-}
-
-void index_quick_leave(struct heap *heap, size_t granules, uint64_t first, size_t count) {
-    size_t index = quick_index(granules);
-    struct quick *quick = &heap->quick[index];
-    if (quick->top == 0 || first >= NEAR_GRANULES)
-        return;
-    for (size_t slot = quick->fill; slot-- > quick_empty(index);) {
-        uint32_t number = quick_number(quick, slot);
-        if (number - first < count) {
-            quick_remove_at(quick, slot);
-            bin_insert(heap, region_numbered(number), granules);
-        }
-    }
-}
-
-bool index_wait(struct heap *heap, void *block, size_t granules) {
-    uint64_t number = region_number(block);
-    if (granules >= LARGE_MIN || conf.requested || number >= NEAR_GRANULES)
-        return false;
-    size_t index = quick_index(granules), spilled = 0;
-    struct quick *quick = &heap->quick[index];
-    uint32_t numbers[QUICK_SLOTS];
-    if (quick->fill == 0) {
-        quick_open(heap, index);
-    } else if (!quick_has_room(quick->fill)) {
-        size_t left = quick_count(quick, index) / 2;
-        bool merge = granules > SLAB_MAX && !heap_is_small(heap);
-        if (merge) {
-            for (size_t slot = quick_empty(index); slot < quick->fill - left; slot++)
-                numbers[spilled++] = quick_number(quick, slot);
-        }
-        quick_spill(heap, index, left, merge);
-    }
-    bins_note(&heap->bins, granules);
-    quick_push(quick, (uint32_t)number);
-    if (is_shared(granules))
-        heap->quick_shared += granules;
-    for (size_t i = 0; i < spilled; i++)
-        merge_spilled(heap, region_numbered(numbers[i]));
-    return true;
-}
-
-void index_fill(struct heap *heap, void *first, size_t granules, size_t count) {
-    struct quick *quick = &heap->quick[granules];
-    uint64_t number = region_number(first);
-    bool is_near = number < NEAR_GRANULES;
-    if (quick->fill == 0 && is_near)
-        quick_open(heap, granules);
-    size_t room = is_near ? QUICK_SLOTS + 1 - quick->fill : 0;
-    for (; count > room; count--)
-        bin_insert(heap, region_numbered(number + (count - 1) * granules), granules);
-    while (count-- > 0)
-        quick_push(quick, (uint32_t)(number + count * granules));
-    bins_note(&heap->bins, granules);
-}
-
-static void flush_sets(struct heap *heap, size_t first) {
-    for (size_t word = first / 64; word <= (QUICK_SETS - 1) / 64; word++) {
-        uint64_t sets = heap->quick_open[word];
-        if (word == first / 64)
-            sets &= ~(bit_at((unsigned)first) - 1);
-        for (; sets != 0; sets &= sets - 1) {
-            size_t index = word * 64 + bit_lowest(sets);
-            if (heap->quick[index].top != 0)
-                quick_spill(heap, index, 0, false);
-        }
-    }
-}
-
-static void hide_set(const struct quick *quick, size_t index, bool hide) {
-    for (size_t slot = quick_empty(index); slot < quick->fill; slot++) {
-        void *block = quick_block(quick, slot);
-        if (hide)
-            tags_set_used(region_of(block)->lines, region_granule(block));
-        else
-            tags_set_free(region_of(block)->lines, region_granule(block));
-    }
-}
-
-void index_hide_quick(struct heap *heap, bool hide) {
-    for (size_t word = 0; word <= QUICK_MAX / 64; word++) {
-        for (uint64_t sets = heap->quick_open[word]; sets != 0; sets &= sets - 1) {
-            size_t index = word * 64 + bit_lowest(sets);
-            if (heap->quick[index].top != 0 && index <= QUICK_MAX)
-                hide_set(&heap->quick[index], index, hide);
-        }
-    }
-}
-
-void index_flush(struct heap *heap) { flush_sets(heap, 1); }
-
-void index_flush_shared(struct heap *heap) { flush_sets(heap, QUICK_MAX + 1); }
 
 /* ---- bins ------------------------------------------------------------------------------------ */
 
@@ -351,7 +130,7 @@ static void *bin_take(struct heap *heap, size_t granules) {
 }
 
 void *index_take(struct heap *heap, size_t granules) {
-    void *block = quick_take(heap, granules);
+    void *block = waiting_take(heap, granules);
     return block != NULL ? block : bin_take(heap, granules);
 }
 
@@ -386,14 +165,14 @@ void *index_take_aligned(struct heap *heap, size_t granules, size_t alignment) {
     }
     if (granules >= LARGE_MIN)
         return NULL;
-    block = quick_search(heap, granules, alignment);
+    block = waiting_search(heap, granules, alignment);
     return block != NULL ? block : bin_search(heap, granules, alignment);
 }
 
 void *index_take_paged(struct heap *heap, size_t granules, size_t tries) {
-    size_t size = granules - 1;
     uint64_t blocks;
-    while ((size = bins_next(&heap->bins, size + 1)) != 0 && size < 2 * granules && tries-- > 0) {
+    for (size_t size = bins_next(&heap->bins, granules); size != 0 && size < 2 * granules;
+         size = bins_next(&heap->bins, size + 1)) {
         char *line = bin_line(heap, size, &blocks);
         if (line == NULL)
             continue;
@@ -403,8 +182,26 @@ void *index_take_paged(struct heap *heap, size_t granules, size_t tries) {
             index_remove(heap, block, size);
             return block;
         }
+        if (--tries == 0)
+            break;
     }
     return NULL;
+}
+
+bool index_free_on_line(struct heap *heap, struct region *region, size_t line, uint64_t blocks) {
+    struct tag_line *tags = &region->lines[line];
+    size_t granules = region->slab_granules[line * LINE_GRANULES / SLAB_GRANULES];
+    uint64_t free = load_relaxed(&tags->free);
+    if (granules == 0 || conf.requested || (blocks & ~tags_of_size(tags, granules, blocks)) != 0 ||
+        (blocks & free) != 0)
+        return false;
+    store_relaxed(&tags->free, free | blocks);
+    void *first = region_block(region, line * LINE_GRANULES + bit_lowest(blocks));
+    index_enter(heap, first, granules);
+    bins_note(&heap->bins, granules);
+    heap->bins.granules += granules * (size_t)__builtin_popcountll(blocks & (blocks - 1));
+    slab_note_vacant(heap, first);
+    return true;
 }
 
 /* Puts blocks of a line into their quick set so that the first comes up first; false: not all. */
@@ -438,7 +235,7 @@ void index_refill(struct heap *heap, size_t granules) {
     if (quick->top != 0 || conf.requested)
         return;
     if (quick->fill == 0)
-        quick_open(heap, granules);
+        waiting_open(heap, granules);
     for (size_t lines = 0; lines < REFILL_LINES && quick->fill < enough; lines++) {
         void *line = bin_line(heap, granules, &blocks);
         seen[lines] = line == NULL ? NEAR_GRANULES : region_number(line);
@@ -505,7 +302,7 @@ static void add_region(struct heap *heap, struct region *region, bool with_large
 void index_add_region(struct heap *heap, struct region *region) { add_region(heap, region, true); }
 
 void index_rebuild(struct heap *heap) {
-    index_flush(heap);
+    waiting_flush(heap);
     index_drop_run(heap);
     bins_reset(&heap->bins);
     heap->vacant = 0;

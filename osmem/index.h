@@ -21,6 +21,12 @@ static inline size_t block_size(const void *block) {
 /* Enters a free block, in its bin or in the tree. */
 void index_insert(struct heap *heap, struct free_block block);
 
+/*
+ * Enters a free block below LARGE_MIN in its bin. The lines of a page of small blocks are in the
+ * bin of the page's size once at most.
+ */
+void index_enter(struct heap *heap, void *block, size_t granules);
+
 /* Takes out the free block at `start`, wherever it is. Returns how much of it is dirty. */
 size_t index_remove(struct heap *heap, void *start, size_t granules);
 
@@ -52,9 +58,6 @@ void index_drop_run(struct heap *heap);
 /* Takes the chunk of slab.h as a free block that is not in the index. */
 struct free_block index_chunk_take(struct heap *heap);
 
-/* Whether a free block may wait in a quick set; if so, it is put into its set. */
-bool index_wait(struct heap *heap, void *block, size_t granules);
-
 /*
  * Frees the blocks in use, given as bits, that start in a line of a page of small blocks, all at
  * once; false, and nothing is done: the line is none such, or a block is not in use or not of the
@@ -62,24 +65,8 @@ bool index_wait(struct heap *heap, void *block, size_t granules);
  */
 bool index_free_on_line(struct heap *heap, struct region *region, size_t line, uint64_t blocks);
 
-/* Moves the blocks of this size among `count` granules from number `first` on to their bin. */
-void index_quick_leave(struct heap *heap, size_t granules, uint64_t first, size_t count);
-
-/*
- * Puts `count` adjacent free blocks of this size, at most QUICK_MAX, into their quick set as far as
- * it has room, so that the first comes up first; the rest into their bin.
- */
-void index_fill(struct heap *heap, void *first, size_t granules, size_t count);
-
 /* Moves blocks of this size from the bin, if it has any, into the quick set, which is empty. */
 void index_refill(struct heap *heap, size_t granules);
-
-/* Empties all quick sets, or those of more than QUICK_MAX granules, into the bins. */
-void index_flush(struct heap *heap);
-void index_flush_shared(struct heap *heap);
-
-/* Lets the blocks in quick sets of one size look used in the tags, or free again. */
-void index_hide_quick(struct heap *heap, bool hide);
 
 /* Forgets everything, and enters every free block that the tags tell of anew. O(heap). */
 void index_rebuild(struct heap *heap);

@@ -10,7 +10,7 @@
  *
  * Invariants
  *   L1  the tree holds exactly the free blocks of at least LARGE_MIN granules but the
- *       heap's run and untouched ends.
+ *       heap's run and chunk and untouched ends.
  *       `granules` and `dirty` are the sums over its blocks.
  *   L2  left < node < right by (size, address); no child ranks above its parent.
  */

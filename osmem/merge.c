@@ -3,6 +3,7 @@
 #include "osmem/index.h"
 #include "osmem/slab.h"
 #include "osmem/tags.h"
+#include "osmem/waiting.h"
 
 void merge_block(struct heap *heap, struct free_block block) {
     struct region *region = region_of(block.start);
@@ -144,18 +145,18 @@ static void merge_lines(struct heap *heap) {
 }
 
 void merge_bins(struct heap *heap) {
-    index_flush_shared(heap);
+    waiting_flush_shared(heap);
     if (heap->unmerged == NULL) {
         heap->taken = 0;
         return;
     }
-    index_hide_quick(heap, true);
+    waiting_hide(heap, true);
     merge_lines(heap);
-    index_hide_quick(heap, false);
+    waiting_hide(heap, false);
 }
 
 void merge_all(struct heap *heap) {
-    index_flush(heap);
+    waiting_flush(heap);
     merge_lines(heap);
 }
 

@@ -210,14 +210,16 @@ static inline __attribute__((always_inline)) void free_own(struct heap *heap, vo
     }
     size_t granules = tags_size_in(line, starts, granule);
     struct quick *quick = &heap->quick[granules <= QUICK_MAX ? granules : 0];
-    if (unlikely(!quick_has_room(quick->fill))) {
+    uint32_t fill = quick->fill;
+    if (unlikely(!quick_has_room(fill))) {
         free_full(heap, ptr, granules);
         return;
     }
     store_relaxed(&line->free, free | bit_at(granule));
-    if (quick->top == 0)
+    uint32_t top = quick->top;
+    if (top == 0)
         bins_note_quick(&heap->bins, granules);
-    quick_push(quick, (uint32_t)number);
+    quick_push_onto(quick, fill, top, (uint32_t)number);
     paranoid();
 }
 

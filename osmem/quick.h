@@ -5,7 +5,7 @@
  * After Weinstock and Wulf, "Quick Fit" (1988): sets of a few blocks, last in, first out. A block
  * of n <= QUICK_MAX granules has the set number n to itself; larger blocks share QUICK_SHARED sets
  * by n modulo their number. A set is bounded, to QUICK_SLOTS blocks or about QUICK_BYTES: when it
- * is full, its older half goes into the index (index.c). A slot holds a granule's number in the
+ * is full, its older half goes into the index (waiting.c). A slot holds a granule's number in the
  * near zone (region.h), so that a set is two cache lines; blocks that lie elsewhere are never in a
  * set.
  *
@@ -46,6 +46,9 @@ static inline size_t quick_index(size_t granules) {
     return granules <= QUICK_MAX ? granules : QUICK_MAX + 1 + granules % QUICK_SHARED;
 }
 
+/* Whether blocks of this size share their set with other sizes. */
+static inline bool quick_is_shared(size_t granules) { return granules > QUICK_MAX; }
+
 /*
  * How many blocks the set number `index` may hold: as many of the next power of two as QUICK_BYTES,
  * or half of that where they do not lie on pages of small blocks.
@@ -76,10 +79,16 @@ static inline void *quick_block(const struct quick *quick, size_t slot) {
     return region_numbered(quick_number(quick, slot));
 }
 
-/* Adds a block of the near zone, by its number, to a set that has room. */
-static inline void quick_push(struct quick *quick, uint32_t number) {
-    quick->slot[quick->fill++ - 1] = quick->top;
+/* Adds a block of the near zone, by its number, to a set that has room and this fill and top. */
+static inline void quick_push_onto(struct quick *quick, uint32_t fill, uint32_t top,
+                                   uint32_t number) {
+    quick->slot[fill - 1] = top;
+    quick->fill = fill + 1;
     quick->top = number;
+}
+
+static inline void quick_push(struct quick *quick, uint32_t number) {
+    quick_push_onto(quick, quick->fill, quick->top, number);
 }
 
 /* Takes the newest block out of a set that has one. */

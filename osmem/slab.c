@@ -4,6 +4,7 @@
 #include "osmem/index.h"
 #include "osmem/merge.h"
 #include "osmem/tags.h"
+#include "osmem/waiting.h"
 
 #define SLAB_LINES (SLAB_GRANULES / LINE_GRANULES)
 
@@ -86,13 +87,13 @@ static void *dissolve(struct heap *heap, void *page) {
     if ((uintptr_t)heap->run - (uintptr_t)page < granules_bytes(SLAB_GRANULES))
         index_drop_run(heap);
     size_t granules = region->slab_granules[first / SLAB_GRANULES];
-    index_quick_leave(heap, granules, region_number(page), SLAB_GRANULES);
+    waiting_leave(heap, granules, region_number(page), SLAB_GRANULES);
     for (size_t line = first / LINE_GRANULES; line < first / LINE_GRANULES + SLAB_LINES; line++) {
         uint64_t others = load_relaxed(&lines[line].starts);
         others &= ~tags_free_of_size(&lines[line], granules);
         for (; others != 0; others &= others - 1) {
             size_t start = line * LINE_GRANULES + bit_lowest(others);
-            index_quick_leave(heap, tags_size(lines, start), region_number(page), SLAB_GRANULES);
+            waiting_leave(heap, tags_size(lines, start), region_number(page), SLAB_GRANULES);
         }
     }
     heap->bins.granules -= SLAB_GRANULES;
@@ -176,7 +177,7 @@ void *slab_allocate(struct heap *heap, size_t granules) {
                      (struct free_block){page + granules_bytes(SLAB_GRANULES - tail), tail, tail});
     }
     tags_set_used(region->lines, first);
-    index_fill(heap, page + granules_bytes(granules), granules, count - 1);
+    waiting_fill(heap, page + granules_bytes(granules), granules, count - 1);
     return page;
 }
 

@@ -324,7 +324,7 @@ ISOLATED_TEST(Slab, FindsADoubleFree) {
         if (block != page[1] && block != page[77])
             os_free(block);
     }
-    index_flush(thread_heap);
+    waiting_flush(thread_heap);
     EXPECT_MISUSE(page[1], "is already free");
     EXPECT_MISUSE(page[100], "is already free");
     os_free(page[77]);
@@ -357,7 +357,7 @@ ISOLATED_TEST(SlabVacant, IsCutAnew) {
         pages.insert(page_start(block));
         os_free(block);
     }
-    index_flush(thread_heap);
+    waiting_flush(thread_heap);
     for (char *block : fill_pages(6, 9))
         EXPECT_EQ(pages.count(page_start(block)), 1u);
     EXPECT_EQ(count_pages(), before);

@@ -172,7 +172,7 @@ TEST(Check, FindsAChunkThatIsKnownElsewhere) {
 TEST(Check, FindsAFreeBlockOnAPageThatTheIndexLacks) {
     expect_found(INVARIANT_B3, [](Subject &) {
         grow_chunk();
-        index_flush(thread_heap);
+        waiting_flush(thread_heap);
         bins_drop(&thread_heap->bins, 1);
     });
 }

@@ -4,10 +4,14 @@
  *     scaling          threads, million operations a second on the clock
  *     heap_size        live MiB, CPU nanoseconds of an operation
  *     burst_and_idle   seconds, resident MiB, live MiB; a line each
+ *     latency          live MiB, nanoseconds of an operation: median, 99 %, 99.9 %, the longest
+ *     retained         resident MiB when 200 MiB live, when one block in 64 is kept, the same after
+ *                      malloc_trim, when all is freed
  *
  * An operation is a free and an allocation.
  */
 #include <fcntl.h>
+#include <malloc.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -52,6 +56,28 @@ std::size_t heap_size(const setting &work) {
     me.exchange(slots.begin(), slots.size(), steps, size_of);
     double taken = seconds(CLOCK_PROCESS_CPUTIME_ID) - start;
     std::printf("%u %.2f\n", work.parameter, taken / static_cast<double>(steps) * 1e9);
+    return 0;
+}
+
+/* As heap_size, but each operation is timed; what the clock itself takes is left in. */
+std::size_t latency(const setting &work) {
+    client me(800);
+    auto size_of = [](random_source &random) { return random.between(16, 2 * KIB); };
+    mapped<block> slots(work.parameter * MIB / ((16 + 2 * KIB) / 2));
+    for (block &place : slots)
+        me.make(place, size_of(me.random));
+    mapped<std::uint32_t> times(work.times(2000000));
+    for (std::uint32_t &time : times) {
+        block &place = slots[me.random.below(slots.size())];
+        std::size_t size = size_of(me.random);
+        double start = seconds(CLOCK_MONOTONIC);
+        me.replace(place, size);
+        time = static_cast<std::uint32_t>((seconds(CLOCK_MONOTONIC) - start) * 1e9);
+    }
+    std::sort(times.begin(), times.end());
+    std::printf("%u %u %u %u %u\n", work.parameter, times[times.size() / 2],
+                times[times.size() / 100 * 99], times[times.size() / 1000 * 999],
+                times[times.size() - 1]);
     return 0;
 }
 
@@ -122,6 +148,26 @@ std::size_t burst_and_idle(const setting &work) {
     return 0;
 }
 
+/* 200 MiB of small blocks, of which first all but one in 64 are freed, in no order. */
+std::size_t retained(const setting &work) {
+    constexpr std::size_t LIVE = 200 * MIB, KEPT = 64;
+    mapped<block> slots(LIVE / 16);
+    client me(900);
+    std::size_t filled = 0;
+    for (; me.live() < work.times(LIVE); filled++)
+        me.make(slots[filled], me.random.spread(16, 6));
+    for (std::size_t i = filled; i-- > 1;)
+        std::swap(slots[i], slots[me.random.below(i + 1)]);
+    double full = resident_mebibytes();
+    me.drop(slots.begin() + filled / KEPT, slots.begin() + filled);
+    double sparse = resident_mebibytes();
+    malloc_trim(0);
+    double trimmed = resident_mebibytes();
+    me.drop(slots.begin(), slots.begin() + filled / KEPT);
+    std::printf("%.1f %.1f %.1f %.1f\n", full, sparse, trimmed, resident_mebibytes());
+    return 0;
+}
+
 } // namespace
 
 void append_curves(std::vector<workload> &all) {
@@ -129,6 +175,8 @@ void append_curves(std::vector<workload> &all) {
         {"scaling", "curve", "operations a second against threads", scaling},
         {"heap_size", "curve", "cost of an operation against the size of the heap", heap_size},
         {"burst_and_idle", "curve", "resident memory over time", burst_and_idle},
+        {"latency", "curve", "quantiles of an operation's time, and the longest", latency},
+        {"retained", "curve", "what stays resident of 200 MiB, before and after a trim", retained},
     };
     all.insert(all.end(), std::begin(ours), std::end(ours));
 }

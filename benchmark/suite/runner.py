@@ -260,6 +260,8 @@ def curve_parameters(options, name):
     if name == "heap_size":
         most = int(options.heap * HEAP_SHARE)
         return [4**i for i in range(20) if 4**i < most] + [most]
+    if name == "latency":
+        return [min(256, max(1, options.heap // 4))]
     return [1]
 
 

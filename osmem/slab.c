@@ -79,32 +79,42 @@ static struct tag_line *page_of(void *block) {
     return tags_line(region_of(block)->lines, first);
 }
 
-/* Takes all blocks of a vacant page out of quick sets and bins: one free block of its size. */
-static void *dissolve(struct heap *heap, void *page) {
+/* Takes all blocks of a vacant page out of quick sets and run, so that its bins alone have them. */
+static void page_settle(struct heap *heap, void *page) {
     struct region *region = region_of(page);
-    struct tag_line *lines = region->lines;
-    size_t first = region_granule(page);
+    size_t first = region_granule(page), granules = region->slab_granules[first / SLAB_GRANULES];
+    uint64_t number = region_number(page);
     if ((uintptr_t)heap->run - (uintptr_t)page < granules_bytes(SLAB_GRANULES))
         index_drop_run(heap);
-    size_t granules = region->slab_granules[first / SLAB_GRANULES];
-    waiting_leave(heap, granules, region_number(page), SLAB_GRANULES);
-    for (size_t line = first / LINE_GRANULES; line < first / LINE_GRANULES + SLAB_LINES; line++) {
-        uint64_t others = load_relaxed(&lines[line].starts);
-        others &= ~tags_free_of_size(&lines[line], granules);
-        for (; others != 0; others &= others - 1) {
-            size_t start = line * LINE_GRANULES + bit_lowest(others);
-            waiting_leave(heap, tags_size(lines, start), region_number(page), SLAB_GRANULES);
-        }
+    waiting_leave(heap, granules, number, SLAB_GRANULES);
+    for (size_t base = first; base < first + SLAB_GRANULES; base += LINE_GRANULES) {
+        const struct tag_line *line = tags_line(region->lines, base);
+        uint64_t others = load_relaxed(&line->starts) & ~tags_free_of_size(line, granules);
+        for (; others != 0; others &= others - 1)
+            waiting_leave(heap, tags_size(region->lines, base + bit_lowest(others)), number,
+                          SLAB_GRANULES);
     }
+}
+
+/*
+ * Makes one free block of a vacant page, which is a page of small blocks no more, and in no index.
+ * Its first start stays all the while: another thread may be looking for the end of the block
+ * before.
+ */
+static void *dissolve(struct heap *heap, void *page) {
+    struct region *region = region_of(page);
+    size_t first = region_granule(page);
+    page_settle(heap, page);
     heap->bins.granules -= SLAB_GRANULES;
-    for (size_t line = first / LINE_GRANULES; line < first / LINE_GRANULES + SLAB_LINES; line++) {
-        store_relaxed(&lines[line].starts, 0);
-        store_relaxed(&lines[line].free, 0);
-        region->listed[line / 64] &= ~bit_at((unsigned)line);
-    }
     region->slab_granules[first / SLAB_GRANULES] = 0;
-    tags_begin(lines, first, true);
-    tags_measure(lines, first, SLAB_GRANULES);
+    for (size_t base = first; base < first + SLAB_GRANULES; base += LINE_GRANULES) {
+        struct tag_line *line = tags_line(region->lines, base);
+        uint64_t start = base == first ? 1 : 0;
+        store_relaxed(&line->free, start);
+        store_relaxed(&line->starts, start);
+        region->listed[base / LINE_GRANULES / 64] &= ~bit_at((unsigned)(base / LINE_GRANULES));
+    }
+    tags_measure(region->lines, first, SLAB_GRANULES);
     return page;
 }
 

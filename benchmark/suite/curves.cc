@@ -175,8 +175,10 @@ void append_curves(std::vector<workload> &all) {
         {"scaling", "curve", "operations a second against threads", scaling},
         {"heap_size", "curve", "cost of an operation against the size of the heap", heap_size},
         {"burst_and_idle", "curve", "resident memory over time", burst_and_idle},
-        {"latency", "curve", "quantiles of an operation's time, and the longest", latency},
-        {"retained", "curve", "what stays resident of 200 MiB, before and after a trim", retained},
+        {"latency", "curve", "live MiB; ns of an operation: median, 99 %, 99.9 %, longest",
+         latency},
+        {"retained", "curve", "resident MiB: 200 live, 1 in 64 kept, after a trim, none live",
+         retained},
     };
     all.insert(all.end(), std::begin(ours), std::end(ours));
 }

@@ -1,7 +1,8 @@
 """SVG plots, by gnuplot; all data stands in the scripts that it is given.
 
     time_memory.svg      CPU time against peak memory: a small dot for each workload, a large one
-                         for the geometric means of each allocator; dots beyond 8 are not shown
+                         for the geometric means of each allocator; dots beyond 8 and below
+                         1/16 are not shown
     scaling.svg          operations a second against threads
     heap_size.svg        cost of an operation against the size of the heap
     burst_and_idle.svg   resident memory over time
@@ -50,12 +51,12 @@ def data(name, rows):
 
 
 def time_memory(results, means, names):
-    """Four panels, logarithmic; 1 is glibc. A dot beyond 8 would squeeze all others."""
+    """Four panels, logarithmic; 1 is glibc. Dots far off would squeeze all others."""
     colours = colours_of(names)
-    script = "set multiplot layout 2,2\nset logscale xy 2\n"
-    script += "set xrange [*:*<8]\nset xlabel 'CPU time / glibc'\n"
-    script += "set ylabel 'peak memory / glibc'\n"
-    script += "set format xy '%g'\nset key top right opaque spacing 1.1\n"
+    script = "set multiplot layout 2,2 margins 0.07,0.98,0.19,0.95 spacing 0.09,0.14\n"
+    script += "set logscale xy 2\nset xrange [0.0625<*:*<8]\nset yrange [*:*<8]\n"
+    script += "set xlabel 'CPU time / glibc'\nset ylabel 'peak memory / glibc'\n"
+    script += "set format xy '%g'\nset key at screen 0.52,0.05 center center vertical maxrows 3\n"
     for panel, of_group in means.items():
         dots, centres = [], []
         for index, name in enumerate(names):
@@ -107,6 +108,8 @@ def draw(folder, results, means, curves, names, say):
                            "1:2", "lines"),
     }
     for name, of_curve in curves.items():
+        if name not in settings:
+            continue
         head, columns, style = settings[name]
         script, parts = lines(of_curve, names, columns, style)
         if name == "burst_and_idle" and of_curve.get(names[0]):

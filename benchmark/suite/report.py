@@ -87,6 +87,16 @@ def end(results, means, names, base, skipped, curve_failures, interrupted):
         print("interrupted: this is what there was")
 
 
+def figures(comments, curves):
+    """The curves that are a few numbers for each allocator, and no plot."""
+    for name in ("latency", "retained"):
+        if name in curves:
+            print("\n%s: %s" % (name, comments[name]))
+            for allocator, points in curves[name].items():
+                for point in points:
+                    print("  %-21s %s" % (allocator, " ".join("%12g" % each for each in point)))
+
+
 def listing(jobs, allocators):
     for job in jobs:
         print("%-21s %-7s %s" % (job.name, job.group, job.comment))

@@ -412,6 +412,7 @@ def run(options, jobs, allocators):
 
     means = means_of(results, names)
     report.end(results, means, names, BASE, skipped, curve_failures, interrupted)
+    report.figures({job.name: job.comment for job in jobs}, curves)
     if options.json:
         document = {
             "context": report.context(options, allocators),

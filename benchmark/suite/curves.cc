@@ -44,16 +44,25 @@ std::size_t scaling(const setting &work) {
     return 0;
 }
 
-/* Blocks of 16-2048 bytes with random lifetimes, after the heap has been filled. */
+/* Blocks of 16-2048 bytes with random lifetimes, in a heap that is filled first. */
+class full_heap {
+  public:
+    full_heap(std::uint64_t seed, std::size_t mebibytes)
+        : me(seed), slots(mebibytes * MIB / ((16 + 2 * KIB) / 2)) {
+        for (block &place : slots)
+            me.make(place, size_of(me.random));
+    }
+    static std::size_t size_of(random_source &random) { return random.between(16, 2 * KIB); }
+
+    client me;
+    mapped<block> slots;
+};
+
 std::size_t heap_size(const setting &work) {
-    client me(600);
-    auto size_of = [](random_source &random) { return random.between(16, 2 * KIB); };
-    mapped<block> slots(work.parameter * MIB / ((16 + 2 * KIB) / 2));
-    for (block &place : slots)
-        me.make(place, size_of(me.random));
+    full_heap heap(600, work.parameter);
     std::size_t steps = work.times(1000000);
     double start = seconds(CLOCK_PROCESS_CPUTIME_ID);
-    me.exchange(slots.begin(), slots.size(), steps, size_of);
+    heap.me.exchange(heap.slots.begin(), heap.slots.size(), steps, full_heap::size_of);
     double taken = seconds(CLOCK_PROCESS_CPUTIME_ID) - start;
     std::printf("%u %.2f\n", work.parameter, taken / static_cast<double>(steps) * 1e9);
     return 0;
@@ -61,15 +70,12 @@ std::size_t heap_size(const setting &work) {
 
 /* As heap_size, but each operation is timed; what the clock itself takes is left in. */
 std::size_t latency(const setting &work) {
-    client me(800);
-    auto size_of = [](random_source &random) { return random.between(16, 2 * KIB); };
-    mapped<block> slots(work.parameter * MIB / ((16 + 2 * KIB) / 2));
-    for (block &place : slots)
-        me.make(place, size_of(me.random));
+    full_heap heap(800, work.parameter);
+    client &me = heap.me;
     mapped<std::uint32_t> times(work.times(2000000));
     for (std::uint32_t &time : times) {
-        block &place = slots[me.random.below(slots.size())];
-        std::size_t size = size_of(me.random);
+        block &place = heap.slots[me.random.below(heap.slots.size())];
+        std::size_t size = full_heap::size_of(me.random);
         double start = seconds(CLOCK_MONOTONIC);
         me.replace(place, size);
         time = static_cast<std::uint32_t>((seconds(CLOCK_MONOTONIC) - start) * 1e9);

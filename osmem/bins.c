@@ -48,6 +48,20 @@ void bins_push_slow(struct bins *bins, uint64_t line, size_t granules) {
     bins_note(bins, granules);
 }
 
+void bins_enter(struct bins *bins, void *block, size_t granules) {
+    struct region *region = region_of(block);
+    size_t granule = region_granule(block), line = granule / LINE_GRANULES;
+    if (region->slab_granules[granule / SLAB_GRANULES] == granules) {
+        uint64_t *listed = &region->listed[line / 64], bit = bit_at((unsigned)line);
+        if (*listed & bit) {
+            bins->granules += granules;
+            return;
+        }
+        *listed |= bit;
+    }
+    bins_push(bins, region_line_number(block), granules);
+}
+
 void bins_drop(struct bins *bins, size_t granules) {
     struct bin_chunk *chunk = bins->top[granules];
     bins->entries--;

@@ -128,6 +128,12 @@ static inline void bins_push(struct bins *bins, uint64_t line, size_t granules) 
     }
 }
 
+/*
+ * Enters the free block that starts at `block`. The lines of a page of small blocks (slab.h) are in
+ * the bin of the page's size once at most: region->listed tells.
+ */
+void bins_enter(struct bins *bins, void *block, size_t granules);
+
 /* The newest line of a bin; false: it is empty. */
 static inline bool bins_top(const struct bins *bins, size_t granules, uint64_t *line) {
     const struct bin_chunk *chunk = bins->top[granules];

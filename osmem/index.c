@@ -3,25 +3,11 @@
 #include <string.h>
 
 #include "osmem/conf.h"
-#include "osmem/slab.h"
+#include "osmem/vacant.h"
 #include "osmem/waiting.h"
 
 /* How many lines of a bin a refill looks at. */
 #define REFILL_LINES 8
-
-void index_enter(struct heap *heap, void *block, size_t granules) {
-    struct region *region = region_of(block);
-    size_t granule = region_granule(block), line = granule / LINE_GRANULES;
-    if (region->slab_granules[granule / SLAB_GRANULES] == granules) {
-        uint64_t *listed = &region->listed[line / 64], bit = bit_at((unsigned)line);
-        if (*listed & bit) {
-            heap->bins.granules += granules;
-            return;
-        }
-        *listed |= bit;
-    }
-    bins_push(&heap->bins, region_line_number(block), granules);
-}
 
 /* Drops a bin's newest line, which is that of a page's granule `line_start`. */
 static void bin_drop(struct heap *heap, const void *line_start, size_t granules) {
@@ -42,7 +28,7 @@ void index_insert(struct heap *heap, struct free_block block) {
     if (is_fragment(heap, block))
         heap->bins.granules += block.granules;
     else if (block.granules < LARGE_MIN)
-        index_enter(heap, block.start, block.granules);
+        bins_enter(&heap->bins, block.start, block.granules);
     else
         large_insert(&heap->large, block.start, block.dirty);
 }
@@ -197,10 +183,10 @@ bool index_free_on_line(struct heap *heap, struct region *region, size_t line, u
         return false;
     store_relaxed(&tags->free, free | blocks);
     void *first = region_block(region, line * LINE_GRANULES + bit_lowest(blocks));
-    index_enter(heap, first, granules);
+    bins_enter(&heap->bins, first, granules);
     bins_note(&heap->bins, granules);
     heap->bins.granules += granules * (size_t)__builtin_popcountll(blocks & (blocks - 1));
-    slab_note_vacant(heap, first);
+    vacant_note(heap, first);
     return true;
 }
 
@@ -295,7 +281,7 @@ static void add_region(struct heap *heap, struct region *region, bool with_large
         }
         if (line * LINE_GRANULES % SLAB_GRANULES == 0 &&
             region_is_slab(region, line * LINE_GRANULES))
-            slab_note_vacant(heap, region_block(region, line * LINE_GRANULES));
+            vacant_note(heap, region_block(region, line * LINE_GRANULES));
     }
 }
 

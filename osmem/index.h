@@ -13,19 +13,10 @@
 
 #include "osmem/heap.h"
 #include "osmem/tags.h"
-
-static inline size_t block_size(const void *block) {
-    return tags_size(region_of(block)->lines, region_granule(block));
-}
+#include "osmem/waiting.h"
 
 /* Enters a free block, in its bin or in the tree. */
 void index_insert(struct heap *heap, struct free_block block);
-
-/*
- * Enters a free block below LARGE_MIN in its bin. The lines of a page of small blocks are in the
- * bin of the page's size once at most.
- */
-void index_enter(struct heap *heap, void *block, size_t granules);
 
 /* Takes out the free block at `start`, wherever it is. Returns how much of it is dirty. */
 size_t index_remove(struct heap *heap, void *start, size_t granules);

@@ -1,8 +1,8 @@
 #include "osmem/merge.h"
 
 #include "osmem/index.h"
-#include "osmem/slab.h"
 #include "osmem/tags.h"
+#include "osmem/vacant.h"
 #include "osmem/waiting.h"
 
 void merge_block(struct heap *heap, struct free_block block) {
@@ -13,7 +13,7 @@ void merge_block(struct heap *heap, struct free_block block) {
     if (region_is_slab(region, start)) {
         tags_measure(lines, start, block.granules);
         index_insert(heap, block);
-        slab_note_vacant(heap, block.start);
+        vacant_note(heap, block.start);
         return;
     }
     while ((left = tags_left(lines, start)) != start && tags_is_free(lines, left) &&

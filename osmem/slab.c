@@ -4,9 +4,8 @@
 #include "osmem/index.h"
 #include "osmem/merge.h"
 #include "osmem/tags.h"
+#include "osmem/vacant.h"
 #include "osmem/waiting.h"
-
-#define SLAB_LINES (SLAB_GRANULES / LINE_GRANULES)
 
 /* A chunk is this part of its heap, but within these bounds. */
 #define CHUNK_SHIFT 6
@@ -64,19 +63,6 @@ static bool chunk_from_end(struct heap *heap) {
     tags_set_free(region_of(start)->lines, region_granule(start));
     chunk_cut(heap, (struct free_block){start, skip + pages, skip + pages});
     return true;
-}
-
-/* Whether all of the page that begins at a line is free. */
-static bool is_vacant(const struct tag_line *page) {
-    uint64_t used = 0;
-    for (size_t i = 0; i < SLAB_LINES; i++)
-        used |= load_relaxed(&page[i].starts) & ~load_relaxed(&page[i].free);
-    return used == 0;
-}
-
-static struct tag_line *page_of(void *block) {
-    size_t first = align_down(region_granule(block), SLAB_GRANULES);
-    return tags_line(region_of(block)->lines, first);
 }
 
 /* Takes all blocks of a vacant page out of quick sets and run, so that its bins alone have them. */
@@ -141,7 +127,7 @@ static void *page_from_vacant(struct heap *heap) {
         bins_drop(&heap->bins, VACANT_BIN);
         heap->vacant -= SLAB_GRANULES;
         void *page = region_numbered(line * LINE_GRANULES);
-        if (region_is_slab(region_of(page), region_granule(page)) && is_vacant(page_of(page)))
+        if (region_is_slab(region_of(page), region_granule(page)) && vacant_is(page))
             return dissolve(heap, page);
     }
     heap->vacant = 0;
@@ -189,13 +175,6 @@ void *slab_allocate(struct heap *heap, size_t granules) {
     tags_set_used(region->lines, first);
     waiting_fill(heap, page + granules_bytes(granules), granules, count - 1);
     return page;
-}
-
-void slab_note_vacant(struct heap *heap, void *block) {
-    if (is_vacant(page_of(block))) {
-        heap->vacant += SLAB_GRANULES;
-        bins_push(&heap->bins, region_line_number(block) & ~(uint64_t)(SLAB_LINES - 1), VACANT_BIN);
-    }
 }
 
 bool slab_dissolve_vacant(struct heap *heap) {

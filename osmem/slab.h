@@ -39,9 +39,6 @@
  */
 void *slab_allocate(struct heap *heap, size_t granules);
 
-/* Notes the page of a free block, if there is one and all of it is free. */
-void slab_note_vacant(struct heap *heap, void *block);
-
 /* Makes ordinary free blocks of the pages that were noted and are still vacant; false: none was. */
 bool slab_dissolve_vacant(struct heap *heap);
 

@@ -3,9 +3,8 @@
 #include <string.h>
 
 #include "osmem/conf.h"
-#include "osmem/index.h"
-#include "osmem/slab.h"
 #include "osmem/tags.h"
+#include "osmem/vacant.h"
 
 bool waiting_remove(struct heap *heap, const void *block, size_t granules) {
     size_t index = quick_index(granules);
@@ -66,12 +65,12 @@ static void spill(struct heap *heap, const uint32_t *numbers, size_t count, size
             continue;
         }
         void *block = region_numbered(numbers[i]);
-        index_enter(heap, block, granules);
+        bins_enter(&heap->bins, block, granules);
         if (!region_is_slab(region_of(block), region_granule(block))) {
             if (!merge)
                 heap_note_unmerged(heap, block);
         } else if ((last_line ^ before) >= SLAB_GRANULES / LINE_GRANULES)
-            slab_note_vacant(heap, block);
+            vacant_note(heap, block);
     }
 }
 
@@ -119,7 +118,7 @@ void waiting_leave(struct heap *heap, size_t granules, uint64_t first, size_t co
         uint32_t number = quick_number(quick, slot);
         if (number - first < count) {
             quick_remove_at(quick, slot);
-            index_enter(heap, region_numbered(number), granules);
+            bins_enter(&heap->bins, region_numbered(number), granules);
         }
     }
 }
@@ -163,7 +162,7 @@ void waiting_fill(struct heap *heap, void *first, size_t granules, size_t count)
         waiting_open(heap, granules);
     size_t room = is_near ? QUICK_SLOTS + 1 - quick->fill : 0;
     for (; count > room; count--)
-        index_enter(heap, region_numbered(number + (count - 1) * granules), granules);
+        bins_enter(&heap->bins, region_numbered(number + (count - 1) * granules), granules);
     while (count-- > 0)
         quick_push(quick, (uint32_t)(number + count * granules));
     bins_note(&heap->bins, granules);

@@ -13,6 +13,11 @@
 #include <stdint.h>
 
 #include "osmem/heap.h"
+#include "osmem/tags.h"
+
+static inline size_t block_size(const void *block) {
+    return tags_size(region_of(block)->lines, region_granule(block));
+}
 
 /* Blocks that left a quick set for their bins, by number, and had better be merged now. */
 struct spilled {

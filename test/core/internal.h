@@ -31,6 +31,7 @@ extern "C" {
 #include "osmem/system.h"
 #include "osmem/tags.h"
 #include "osmem/thread.h"
+#include "osmem/vacant.h"
 #include "osmem/waiting.h"
 #include "utils/align.h"
 #include "utils/bits.h"

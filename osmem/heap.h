@@ -54,6 +54,7 @@ struct heap {
     size_t quick_shared;                         /* granules in the shared sets */
     size_t granules;                             /* committed, in all regions */
     size_t metadata;                             /* how many of them are set aside */
+    size_t settled;                              /* granules in bins when all was merged last */
     size_t taken;             /* granules taken from untouched ends since all was merged */
     void *run;                /* a free block that the index does not know; NULL: none */
     size_t run_granules;      /* its size */

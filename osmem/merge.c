@@ -142,6 +142,7 @@ static void merge_lines(struct heap *heap) {
         for (; region->unmerged_words != 0; region->unmerged_words &= region->unmerged_words - 1)
             region->unmerged[bit_lowest(region->unmerged_words)] = 0;
     }
+    heap->settled = heap->bins.granules;
 }
 
 void merge_bins(struct heap *heap) {

@@ -79,8 +79,15 @@ static size_t dirty_of(const struct heap *heap) {
            dirty_end(heap->current) + heap->vacant;
 }
 
+/* Granules that came into bins since all was merged: merging may make them large, and dirty. */
+static size_t unsettled(const struct heap *heap) {
+    return heap->bins.granules > heap->settled ? heap->bins.granules - heap->settled : 0;
+}
+
 static __attribute__((noinline, cold)) void purge(struct heap *heap, size_t live) {
     slab_dissolve_vacant(heap);
+    if (unsettled(heap) > limit_of(heap, live))
+        merge_all(heap);
     size_t dirty = dirty_of(heap);
     if (dirty <= limit_of(heap, live))
         return;
@@ -95,7 +102,8 @@ static __attribute__((noinline, cold)) void purge(struct heap *heap, size_t live
 }
 
 void purge_if_due(struct heap *heap, size_t live) {
-    if (unlikely(dirty_of(heap) > limit_of(heap, live)) && conf.purge)
+    size_t limit = limit_of(heap, live);
+    if (unlikely(dirty_of(heap) > limit || unsettled(heap) > limit) && conf.purge)
         purge(heap, live);
 }
 

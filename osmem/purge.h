@@ -6,7 +6,8 @@
  * what is live, all of it is purged. So resident memory falls after a burst without any call for
  * it, a system call is paid for by the frees of at least PURGE_BASE, and a program whose heap
  * breathes by less than that part never pays. Vacant pages of small blocks (slab.h) count as dirty,
- * and become large free blocks then; other small free blocks are only purged on request.
+ * and become large free blocks then; so do others that merging makes large, when as much has come
+ * into bins as may stay dirty. What is not large then is only purged on request.
  *
  * Where half of what was purged is in use again within PURGE_SOON_MS, it had better not been
  * purged: then more may stay dirty, up to twice what is live.

@@ -105,6 +105,14 @@ static SLOW void *allocate(size_t size, size_t alignment, bool *zeroed) {
     return block;
 }
 
+/*
+ * The tags of the line around a granule of the near zone, by its address and its number: the zone
+ * begins with a region, so the number's last bits tell where in its region the granule lies.
+ */
+static inline struct tag_line *near_line(const void *granule, uint64_t number) {
+    return opaque(tags_line(region_of(granule)->lines, number % REGION_GRANULES));
+}
+
 /* From the thread's heap without growing it, else by the long way. */
 static __attribute__((noinline)) void *malloc_slow(size_t size) {
     struct heap *heap = thread_heap;
@@ -131,15 +139,19 @@ static __attribute__((noinline)) void *malloc_slow(size_t size) {
 static inline void *quick_use(struct quick *quick, uint32_t number) {
     quick_pop(quick);
     void *block = region_numbered(number);
-    tags_set_used(region_of(block)->lines, region_granule(block));
+    struct tag_line *line = near_line(block, number);
+    store_relaxed(&line->free, load_relaxed(&line->free) & ~bit_at(number));
     return block;
 }
 
-/* The fast path; the quick sets are all empty while the thread has no heap. */
+/*
+ * The fast path; the quick sets are all empty while the thread has no heap, and that of size 0
+ * always.
+ */
 void *os_malloc(size_t size) {
     size_t granules = granules_for(size);
-    if (likely(granules - 1 < QUICK_MAX)) {
-        struct quick *quick = &thread_heap->quick[granules];
+    if (likely(granules <= QUICK_MAX)) {
+        struct quick *quick = opaque(&thread_heap->quick[granules]);
         uint32_t newest = quick->top;
         if (likely(newest != 0)) {
             void *block = quick_use(quick, newest);
@@ -157,8 +169,8 @@ void *os_calloc(size_t count, size_t size) {
         return NULL;
     }
     size_t granules = granules_for(total);
-    if (likely(granules - 1 < QUICK_MAX)) {
-        struct quick *quick = &thread_heap->quick[granules];
+    if (likely(granules <= QUICK_MAX)) {
+        struct quick *quick = opaque(&thread_heap->quick[granules]);
         uint32_t newest = quick->top;
         if (likely(newest != 0))
             return memset(quick_use(quick, newest), 0, total);
@@ -201,21 +213,22 @@ static __attribute__((noinline)) void free_full(struct heap *heap, void *ptr, si
  */
 static inline __attribute__((always_inline)) void free_own(struct heap *heap, void *ptr,
                                                            uint64_t number) {
-    unsigned granule = region_granule(ptr);
-    struct tag_line *line = tags_line(region_of(ptr)->lines, granule);
+    unsigned granule = (unsigned)number;
+    struct tag_line *line = near_line(ptr, number);
     uint64_t starts = load_relaxed(&line->starts), free = load_relaxed(&line->free);
-    if (unlikely(!((starts & ~free) >> (granule & 63) & 1))) {
+    uint64_t freed = free | bit_at(granule);
+    if (unlikely(!(starts >> (granule & 63) & 1) || freed == free)) {
         free_slow(ptr);
         return;
     }
     size_t granules = tags_size_in(line, starts, granule);
-    struct quick *quick = &heap->quick[granules <= QUICK_MAX ? granules : 0];
+    struct quick *quick = opaque(&heap->quick[granules <= QUICK_MAX ? granules : 0]);
     uint32_t fill = quick->fill;
     if (unlikely(!quick_has_room(fill))) {
         free_full(heap, ptr, granules);
         return;
     }
-    store_relaxed(&line->free, free | bit_at(granule));
+    store_relaxed(&line->free, freed);
     uint32_t top = quick->top;
     if (top == 0)
         bins_note_quick(&heap->bins, granules);
@@ -235,7 +248,7 @@ static __attribute__((noinline)) void free_own_beside_remote(void *ptr) {
 void os_free(void *ptr) {
     struct heap *heap = thread_heap;
     uint64_t number = region_near_number(ptr);
-    if (unlikely(number >= NEAR_GRANULES || region_near_owner(number) != heap))
+    if (unlikely(number / REGION_GRANULES >= NEAR_REGIONS || region_near_owner(number) != heap))
         free_slow(ptr);
     else if (unlikely(load_relaxed(&heap->remote) != NULL))
         free_own_beside_remote(ptr);

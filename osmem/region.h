@@ -84,8 +84,8 @@ static_assert(REGION_LINES / 64 <= 64, "one word sums up a bitmap of lines");
 #define FAR_REGIONS ((size_t)1 << 18)
 
 struct region_near {
-    uintptr_t base; /* address of the region with index 0; 0: no zone yet */
     struct heap *owner[NEAR_REGIONS];
+    uintptr_t base; /* address of the region with index 0; 0: no zone yet */
 };
 extern struct region_near region_near;
 

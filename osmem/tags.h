@@ -41,20 +41,23 @@ static inline bool tags_is_used(struct tag_line *lines, size_t granule) {
     return load_relaxed(&line->starts) & ~load_relaxed(&line->free) & bit_at((unsigned)granule);
 }
 
+/* Granules of a block of more than LINE_GRANULES that starts at `granule` in `line`. */
+static __attribute__((noinline)) size_t tags_size_beyond(const struct tag_line *line,
+                                                         unsigned granule) {
+    uint64_t next = load_relaxed(&line[1].starts);
+    return next != 0 ? LINE_GRANULES - (granule & 63) + bit_lowest(next)
+                     : load_relaxed(&line[1].free);
+}
+
 /*
  * Granules of the block that starts at `granule` in `line`, whose starts are given. For blocks of
  * up to 64 granules without a branch: the start bits behind the block's own are shifted into one
  * word.
  */
 static inline size_t tags_size_in(const struct tag_line *line, uint64_t starts, unsigned granule) {
-    unsigned index = granule & 63;
     uint64_t next = load_relaxed(&line[1].starts);
-    uint64_t window = (starts >> index >> 1) | next << (63 - index);
-    if (likely(window != 0))
-        return bit_lowest(window) + 1;
-    if (next != 0)
-        return LINE_GRANULES - index + bit_lowest(next);
-    return load_relaxed(&line[1].free);
+    uint64_t window = (starts >> (granule & 63) >> 1) | next << (~granule & 63);
+    return likely(window != 0) ? bit_lowest(window) + 1 : tags_size_beyond(line, granule);
 }
 
 /* Granules of the block that starts at `granule`. */

@@ -14,6 +14,15 @@
 #define load_relaxed(ptr) __atomic_load_n((ptr), __ATOMIC_RELAXED)
 #define store_relaxed(ptr, value) __atomic_store_n((ptr), (value), __ATOMIC_RELAXED)
 
+/*
+ * `ptr`, of which the compiler then forgets how it was computed: it would compute what lies at an
+ * offset from the start again, where one addressing mode will do.
+ */
+static inline void *opaque(void *ptr) {
+    __asm__("" : "+r"(ptr));
+    return ptr;
+}
+
 static inline uint64_t bit_at(unsigned index) { return (uint64_t)1 << (index & 63); }
 
 /* Index of the lowest and of the highest bit set; `word` is not 0. */

@@ -407,6 +407,27 @@ ISOLATED_TEST(Misuse, WritesAfterFreeHarmNobody) {
     EXPECT_EQ(os_heap_check(), 0);
 }
 
+/* As blocks beside them would that overflow, or underflow, by as much. */
+ISOLATED_TEST(Misuse, WritesBesideTheMetadataDoNotReachThem) {
+    ASSERT_NE(allocate(1), nullptr);
+    while (thread_heap->regions->next == nullptr) {
+        exhaust_heap();
+        ASSERT_NE(allocate(1), nullptr);
+    }
+    for (struct region *region = thread_heap->regions; region != nullptr; region = region->next) {
+        char *base = reinterpret_cast<char *>(region);
+        memset(base, 0xff, 8 * KIB);
+        memset(base + granules_bytes(REGION_FIRST) - 8 * KIB, 0xff, 8 * KIB);
+    }
+    EXPECT_EQ(os_heap_check(), 0);
+    std::vector<char *> blocks;
+    for (size_t granules = 1; granules < 500; granules++)
+        blocks.push_back(allocate(granules));
+    for (char *block : blocks)
+        os_free(block);
+    EXPECT_EQ(os_heap_check(), 0);
+}
+
 ISOLATED_TEST(Misuse, OfNullIsNone) {
     errno = 7;
     release(nullptr);

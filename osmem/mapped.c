@@ -44,7 +44,7 @@ static struct entry *registry_find(uintptr_t address) {
 static bool registry_grow(void) {
     struct entry *old = registry.slots;
     size_t old_capacity = registry.capacity;
-    struct entry *slots = system_map(align_up(2 * old_capacity * sizeof *old, system_page()));
+    struct entry *slots = system_map_own(align_up(2 * old_capacity * sizeof *old, system_page()));
     if (slots == NULL)
         return false;
     registry.slots = slots;
@@ -54,7 +54,7 @@ static bool registry_grow(void) {
             *registry_find(old[i].address) = old[i];
     }
     if (old != registry_first)
-        system_unmap(old, align_up(old_capacity * sizeof *old, system_page()));
+        system_unmap_own(old, align_up(old_capacity * sizeof *old, system_page()));
     return true;
 }
 

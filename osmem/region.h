@@ -44,14 +44,8 @@ struct heap;
 /* Set aside at a region's start for its heap: the heap itself, and memory for its index. */
 #define REGION_RESERVE (REGION_BYTES / 64)
 
-/*
- * Kept free, and never touched, on both sides of what a region's blocks are described by: as far as
- * this the overflow of the block before the region, and the underflow of its first, do no harm.
- */
-#define REGION_MARGIN (8 * KIB)
-
 struct region {
-    char margin_before[REGION_MARGIN];
+    char margin_before[SYSTEM_MARGIN];
     struct region *next;        /* of the same heap */
     struct region *remote_next; /* in the owner's list of regions with remote frees */
     uint32_t remote_listed;     /* atomic: 1 while in that list, or about to be */
@@ -70,7 +64,7 @@ struct region {
     struct tag_line lines[REGION_LINES + 1];
     uint64_t remote[REGION_LINES]; /* atomic: blocks freed by other threads */
     char reserve[REGION_RESERVE] __attribute__((aligned(64)));
-    char margin_behind[REGION_MARGIN];
+    char margin_behind[SYSTEM_MARGIN];
 };
 
 #define REGION_FIRST_LINE ((sizeof(struct region) + LINE_BYTES - 1) / LINE_BYTES)

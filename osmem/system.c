@@ -61,6 +61,11 @@ void *system_map(size_t size) {
     return ptr == MAP_FAILED ? NULL : ptr;
 }
 
+void *system_map_own(size_t size) {
+    char *mapping = system_map(size + 2 * SYSTEM_MARGIN);
+    return mapping == NULL ? NULL : mapping + SYSTEM_MARGIN;
+}
+
 bool system_map_at(uintptr_t address, size_t size) {
     int saved = errno;
     count_call(mmap);
@@ -96,6 +101,10 @@ bool system_unmap(void *ptr, size_t size) {
     bool done = munmap(ptr, size) == 0;
     errno = saved;
     return done;
+}
+
+bool system_unmap_own(void *ptr, size_t size) {
+    return system_unmap((char *)ptr - SYSTEM_MARGIN, size + 2 * SYSTEM_MARGIN);
 }
 
 void *system_remap(void *ptr, size_t old_size, size_t size, bool may_move) {

@@ -12,6 +12,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "utils/align.h"
+
+/*
+ * Left free, and never touched, on both sides of what the allocator keeps for itself: as far as
+ * this, a block that lies before it may overflow, and one behind it underflow, and do no harm.
+ */
+#define SYSTEM_MARGIN (8 * KIB)
+
 struct system_calls {
     size_t sbrk, mmap, munmap, mremap, madvise;
 };
@@ -31,7 +39,12 @@ uintptr_t system_extend(size_t size);
 /* Maps `size` bytes (a multiple of the page) of zeroed private memory; NULL when refused. */
 void *system_map(size_t size);
 
-/* The same, aligned to `alignment` (a power of two of at least a page): trims what sticks out. */
+/* The same for the allocator's own use, with margins; system_unmap_own() takes it back. */
+void *system_map_own(size_t size);
+bool system_unmap_own(void *ptr, size_t size);
+
+/* The same as system_map(), aligned to `alignment` (a power of two of at least a page): trims what
+ * sticks out. */
 void *system_map_aligned(size_t size, size_t alignment);
 
 /* Maps `size` bytes at `address`; false: something is mapped there, or the kernel refuses. */

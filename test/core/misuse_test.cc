@@ -416,8 +416,8 @@ ISOLATED_TEST(Misuse, WritesBesideTheMetadataDoNotReachThem) {
     }
     for (struct region *region = thread_heap->regions; region != nullptr; region = region->next) {
         char *base = reinterpret_cast<char *>(region);
-        memset(base, 0xff, 8 * KIB);
-        memset(base + granules_bytes(REGION_FIRST) - 8 * KIB, 0xff, 8 * KIB);
+        memset(base, 0xff, SYSTEM_MARGIN);
+        memset(base + granules_bytes(REGION_FIRST) - SYSTEM_MARGIN, 0xff, SYSTEM_MARGIN);
     }
     EXPECT_EQ(os_heap_check(), 0);
     std::vector<char *> blocks;
@@ -426,6 +426,19 @@ ISOLATED_TEST(Misuse, WritesBesideTheMetadataDoNotReachThem) {
     for (char *block : blocks)
         os_free(block);
     EXPECT_EQ(os_heap_check(), 0);
+}
+
+ISOLATED_TEST(Misuse, WritesBesideOwnMappingsDoNotReachThem) {
+    for (size_t size : {4 * KIB, 64 * KIB}) {
+        char *own = static_cast<char *>(system_map_own(size));
+        ASSERT_NE(own, nullptr);
+        EXPECT_EQ(kernel::mapped_bytes(), size + 2 * SYSTEM_MARGIN);
+        memset(own - SYSTEM_MARGIN, 0xff, SYSTEM_MARGIN);
+        memset(own + size, 0xff, SYSTEM_MARGIN);
+        EXPECT_TRUE(is_zero(own, size));
+        EXPECT_TRUE(system_unmap_own(own, size));
+        EXPECT_EQ(kernel::mapped_bytes(), 0u);
+    }
 }
 
 ISOLATED_TEST(Misuse, OfNullIsNone) {

@@ -51,8 +51,7 @@ static void write_where_realloc_left(const struct crime *crime) {
 
 static void write_what_was_cut_off(const struct crime *crime) {
     char *ptr = shadow_surrounded(crime->size);
-    if (shadow_realloc(ptr, crime->size / 4) != ptr)
-        crime_impossible("the block moved");
+    shadow_realloc(ptr, crime->size / 4);
     crime_write(ptr + crime->size / 2, 'A', crime->amount);
 }
 

@@ -10,7 +10,7 @@ WORST_FIRST = ["corrupted", "crashed", "hung", "unnoticed", "late", "stopped"]
 IMPOSSIBLE = "-"
 
 CORRUPTED, TRAPPED, CANNOT = 40, 41, 42  # exit statuses, see crime.h
-TIMEOUT_S = 20
+TIMEOUT_S = 30
 LIVED_IN_BYTES = 3000000  # enough for osmem to treat its heap as a large one
 RACES = 5  # runs of what depends on chance
 GUARD = {"OSMEM_CONF": "guard:on"}
@@ -93,11 +93,11 @@ def commit_once(program, crime, environment, live_bytes):
 def commit(program, crime, environment):
     """In a fresh heap and in one that has been lived in: the outcomes of all runs, worst first."""
     times = RACES if crime.kind == "racing" else 1
-    outcomes = [
-        commit_once(program, crime, environment, live_bytes)
-        for live_bytes in (0, LIVED_IN_BYTES)
-        for _ in range(times)
-    ]
+    outcomes = []
+    for live_bytes in [0, LIVED_IN_BYTES] * times:
+        outcomes.append(commit_once(program, crime, environment, live_bytes))
+        if outcomes[-1].word == "hung":
+            break  # that took long enough
     order = WORST_FIRST + [IMPOSSIBLE]
     return sorted(outcomes, key=lambda outcome: order.index(outcome.word))
 

@@ -18,7 +18,8 @@ static struct bin_chunk *chunk_take(struct bins *bins) {
         return chunk;
     }
     if ((size_t)(bins->unused_end - bins->unused) < sizeof *chunk) {
-        void *slab = system_map_own(CHUNK_SLAB);
+        /* What was refused is not asked for again before the index is built anew. */
+        void *slab = bins->incomplete ? NULL : system_map_own(CHUNK_SLAB);
         if (slab == NULL)
             return NULL;
         bins_give_memory(bins, slab, CHUNK_SLAB);

@@ -4,6 +4,7 @@
 
 #include "osmem/conf.h"
 #include "osmem/end.h"
+#include "osmem/hollow.h"
 #include "osmem/index.h"
 #include "osmem/merge.h"
 #include "osmem/purge.h"
@@ -337,6 +338,15 @@ static void current_retire(struct heap *heap) {
     merge_block(heap, whole(region_block(region, start), rest));
 }
 
+/* One that had been given back is current from now on. */
+static void heap_use_region(struct heap *heap, struct region *region) {
+    if (region == heap->current)
+        return;
+    current_retire(heap);
+    heap->current = region;
+    heap->current_counted = load_relaxed(&region->committed);
+}
+
 static void heap_add_region(struct heap *heap, struct region *region) {
     if (heap->current != NULL)
         current_retire(heap);
@@ -361,7 +371,12 @@ struct heap *heap_create(size_t granules) {
 bool heap_grow(struct heap *heap, size_t granules) {
     if (end_extend(heap, granules))
         return true;
-    struct region *region = region_create(heap, granules);
+    struct region *region = hollow_refill(heap, granules);
+    if (region != NULL) {
+        heap_use_region(heap, region);
+        return true;
+    }
+    region = region_create(heap, granules);
     if (region == NULL)
         return false;
     heap_add_region(heap, region);
@@ -413,6 +428,7 @@ void heap_adopt(struct heap *heap, struct heap *other) {
         heap->granules += load_relaxed(&region->committed);
         heap->metadata += REGION_FIRST;
     }
+    heap->hollow += other->hollow;
     other->regions = NULL;
     other->merged_into = heap;
 }

@@ -66,6 +66,7 @@ struct heap {
     uint32_t current_counted; /* what of its committed granules `granules` counts */
     struct region *regions;   /* all, the newest first */
     struct region *unmerged;  /* those with lines noted for merging */
+    size_t hollow;            /* regions whose memory was given back (hollow.h) */
     size_t purge_slack;       /* granules that may stay dirty because they come back soon */
     size_t purged;            /* granules given back to the kernel when that was done last */
     size_t refaulted;         /* granules of those, and others, put to use again since then */

@@ -2,6 +2,7 @@
 
 #include "osmem/conf.h"
 #include "osmem/invariants.h"
+#include "osmem/region.h"
 #include "osmem/spare.h"
 #include "utils/align.h"
 #include "utils/bits.h"
@@ -164,6 +165,16 @@ static void *map_aligned(size_t length, size_t alignment) {
     return system_map_aligned(length, alignment);
 }
 
+/* The block that a mapping is from now on; NULL, and it is unmapped: no memory for the entry. */
+static void *enter(struct mapping mapping, size_t size) {
+    system_lock(&mapped_lock);
+    bool entered = registry_insert((struct entry){mapping.address, mapping.length, size});
+    system_unlock(&mapped_lock);
+    if (!entered)
+        unmap_all(&mapping, 1);
+    return entered ? (void *)mapping.address : NULL;
+}
+
 void *mapped_allocate(size_t size, size_t alignment, bool *zeroed) {
     size_t page = system_page(), length = align_up(size, page);
     struct mapping mapping = {0, 0};
@@ -179,14 +190,13 @@ void *mapped_allocate(size_t size, size_t alignment, bool *zeroed) {
             return NULL;
         mapping = (struct mapping){(uintptr_t)ptr, length};
     }
-    system_lock(&mapped_lock);
-    bool entered = registry_insert((struct entry){mapping.address, mapping.length, size});
-    system_unlock(&mapped_lock);
-    if (!entered) {
-        unmap_all(&mapping, 1);
-        return NULL;
-    }
-    return (void *)mapping.address;
+    return enter(mapping, size);
+}
+
+void *mapped_allocate_apart(size_t size, size_t alignment) {
+    size_t page = system_page(), length = align_up(size, page);
+    void *ptr = length == 0 ? NULL : region_break_apart(length, size_max(alignment, page));
+    return ptr == NULL ? NULL : enter((struct mapping){(uintptr_t)ptr, length}, size);
 }
 
 size_t mapped_size(const void *ptr) {

@@ -30,6 +30,12 @@ extern struct system_lock mapped_lock;
  */
 void *mapped_allocate(size_t size, size_t alignment, bool *zeroed);
 
+/*
+ * The same from the break, for what the kernel refuses to map and no region holds. It may not read
+ * as zero.
+ */
+void *mapped_allocate_apart(size_t size, size_t alignment);
+
 /* Bytes of the live mapped block that starts at `ptr`; 0 if none does. */
 size_t mapped_size(const void *ptr);
 

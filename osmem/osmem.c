@@ -8,6 +8,7 @@
 #include "osmem/check.h"
 #include "osmem/conf.h"
 #include "osmem/heap.h"
+#include "osmem/hollow.h"
 #include "osmem/index.h"
 #include "osmem/mapped.h"
 #include "osmem/purge.h"
@@ -81,23 +82,65 @@ static size_t heap_block_size(const char *function, const void *ptr) {
 /* ---- allocation --------------------------------------------------------------------------------
  */
 
-/* `size` > 0. A kind of memory that the kernel refuses is made up for by the other. */
+/* A block of the thread's heap, which may grow; NULL: it is too large, or there is no memory. */
+static void *allocate_in_heap(size_t size, size_t alignment, bool *zeroed) {
+    size_t granules = granules_for(size);
+    if (granules > REGION_CAPACITY || alignment > REGION_BYTES / 2)
+        return NULL;
+    void *block = thread_allocate(granules, alignment);
+    *zeroed = block != NULL && thread_heap->zeroed;
+    if (block != NULL && conf.requested)
+        region_note_requested(block, granules, size);
+    return block;
+}
+
+static void release_heap(struct heap *heap, void *context) {
+    (void)context;
+    hollow_release(heap);
+}
+
+/* Gives back what is free and holds memory or address space that a request may lack. */
+static void release_all(void) {
+    if (thread_heap != &thread_no_heap) {
+        thread_take_in(thread_heap);
+        hollow_release(thread_heap);
+    }
+    thread_each_parked(release_heap, NULL);
+    mapped_drop_cache();
+}
+
+/*
+ * A kind of memory that the kernel refuses is made up for by the other; what is free and of no use
+ * for this request is given back first where that may help.
+ */
+static SLOW void *allocate_refused(size_t size, size_t alignment, bool is_small, bool *zeroed) {
+    void *block = is_small ? NULL : allocate_in_heap(size, alignment, zeroed);
+    if (block != NULL)
+        return block;
+    release_all();
+    if (is_small)
+        block = allocate_in_heap(size, alignment, zeroed);
+    if (block == NULL)
+        block = mapped_allocate(size, alignment, zeroed);
+    if (block == NULL && !is_small)
+        block = allocate_in_heap(size, alignment, zeroed);
+    if (block == NULL) {
+        *zeroed = false;
+        block = mapped_allocate_apart(size, alignment);
+    }
+    return block;
+}
+
+/* `size` > 0. */
 static SLOW void *allocate(size_t size, size_t alignment, bool *zeroed) {
     void *block = NULL;
     *zeroed = false;
     if (size <= PTRDIFF_MAX && alignment <= PTRDIFF_MAX) {
-        size_t granules = granules_for(size);
         bool is_small = size < MMAP_THRESHOLD && alignment <= MMAP_THRESHOLD / 2;
-        if (!is_small)
-            block = mapped_allocate(size, alignment, zeroed);
-        if (block == NULL && granules <= REGION_CAPACITY && alignment <= REGION_BYTES / 2) {
-            block = thread_allocate(granules, alignment);
-            *zeroed = block != NULL && thread_heap->zeroed;
-            if (block != NULL && conf.requested)
-                region_note_requested(block, granules, size);
-        }
-        if (block == NULL && is_small)
-            block = mapped_allocate(size, alignment, zeroed);
+        block = is_small ? allocate_in_heap(size, alignment, zeroed)
+                         : mapped_allocate(size, alignment, zeroed);
+        if (unlikely(block == NULL))
+            block = allocate_refused(size, alignment, is_small, zeroed);
     }
     if (block == NULL)
         errno = ENOMEM;

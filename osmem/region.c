@@ -39,9 +39,21 @@ static struct heap **owner_slot(const void *ptr) {
     return NULL;
 }
 
+/* Some region is hollow, or was: where its blocks were, the kernel may map others. */
+static bool some_are_hollow;
+
+static bool lies_in_hollow(const void *ptr) {
+    const struct region *region = region_of(ptr);
+    return load_relaxed(&region->hollow) != 0 &&
+           region_granule(ptr) >= load_relaxed(&region->committed);
+}
+
 struct heap *region_owner(const void *ptr) {
     struct heap **slot = owner_slot(ptr);
-    return slot == NULL ? NULL : __atomic_load_n(slot, __ATOMIC_ACQUIRE);
+    struct heap *owner = slot == NULL ? NULL : __atomic_load_n(slot, __ATOMIC_ACQUIRE);
+    if (unlikely(load_relaxed(&some_are_hollow)) && owner != NULL && lies_in_hollow(ptr))
+        return NULL;
+    return owner;
 }
 
 void region_set_owner(struct region *region, struct heap *heap) {
@@ -183,11 +195,54 @@ struct region *region_create(struct heap *heap, size_t granules) {
     return region;
 }
 
+void *region_break_apart(size_t size, size_t alignment) {
+    void *apart = NULL;
+    system_lock(&region_lock);
+    uintptr_t now = system_break(), start;
+    uintptr_t base = align_up(size_max(now, brk_area.end), size_max(alignment, REGION_BYTES));
+    if (now != 0 && base >= now && size <= PTRDIFF_MAX) {
+        size_t taken = brk_area.taken, more = base - now + size;
+        /* The region before it gets what lies between. */
+        if (break_extend(more, more, &start))
+            growing_commit();
+        brk_area.growing = start != 0 ? NULL : brk_area.growing;
+        brk_area.taken = taken; /* what the heap has decides by how much it grows */
+        if (start != 0 && start <= now)
+            apart = (void *)base;
+    }
+    system_unlock(&region_lock);
+    return apart;
+}
+
 void region_retire(struct region *region) {
     system_lock(&region_lock);
     if (brk_area.growing == region)
         brk_area.growing = NULL;
     system_unlock(&region_lock);
+}
+
+bool region_hollow(struct region *region, size_t start) {
+    region_retire(region);
+    size_t end = load_relaxed(&region->committed);
+    /* Before others can find a new mapping there. */
+    store_relaxed(&some_are_hollow, true);
+    store_relaxed(&region->hollow, (uint32_t)end);
+    store_relaxed(&region->committed, (uint32_t)start);
+    bool done = system_unmap(region_block(region, start), granules_bytes(end - start));
+    if (!done) {
+        store_relaxed(&region->committed, (uint32_t)end);
+        store_relaxed(&region->hollow, 0);
+    }
+    return done;
+}
+
+bool region_refill(struct region *region) {
+    size_t start = load_relaxed(&region->committed), end = region->hollow;
+    if (!system_map_at((uintptr_t)region_block(region, start), granules_bytes(end - start)))
+        return false;
+    store_relaxed(&region->committed, (uint32_t)end);
+    store_relaxed(&region->hollow, 0);
+    return true;
 }
 
 bool region_extend(struct region *region, size_t granules) {

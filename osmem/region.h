@@ -16,7 +16,8 @@
  * at the old end then ends there, and the next one begins behind the foreign memory.
  *
  * Invariants
- *   R1  region_owner(p) is the heap of the region around p; NULL where no region is ours.
+ *   R1  region_owner(p) is the heap of the region around p; NULL where no region is ours, or where
+ *       it is hollow.
  *   R2  first block <= top <= committed <= REGION_GRANULES (in granules).
  *   R3  a free block starts at top; no start lies behind it.
  *   R4  granules at `fresh` and behind were never handed out and read as zero.
@@ -55,6 +56,7 @@ struct region {
     uint32_t reached;           /* the highest that `fresh` was while memory was handed out */
     uint8_t *slack;   /* for each granule: bytes of its block not asked for; may be NULL */
     uint32_t ordinal; /* check.c's: which of its heap's regions this is */
+    uint32_t hollow;  /* where `committed` was before the memory was given back (hollow.h); or 0 */
     struct region *unmerged_next;         /* of the same heap, with a bit in `unmerged` */
     uint64_t unmerged_words;              /* words of `unmerged` that are not 0 */
     uint64_t unmerged[REGION_LINES / 64]; /* lines that may have free neighbours (merge.h) */
@@ -166,6 +168,22 @@ struct region *region_create(struct heap *heap, size_t granules);
  * False when the region is full or the break is not at its end. Takes region_lock.
  */
 bool region_extend(struct region *region, size_t granules);
+
+/*
+ * Memory of the break that is no region's, for a block that the kernel refuses to map: `size` bytes
+ * (whole pages) at a multiple of `alignment` (a power of two) and of REGION_BYTES. It may not read
+ * as zero, and is given back by system_unmap. NULL: none to be had. Takes region_lock.
+ */
+void *region_break_apart(size_t size, size_t alignment);
+
+/*
+ * Gives the memory from granule `start` on back, where nothing is in use: what the kernel maps
+ * there meanwhile is not the region's. False: the kernel refuses, nothing changed.
+ */
+bool region_hollow(struct region *region, size_t start);
+
+/* The region gets that memory back, zeroed; false: it is not to be had. */
+bool region_refill(struct region *region);
 
 /* Nobody extends the region any more: what is committed is all it has. Takes region_lock. */
 void region_retire(struct region *region);

@@ -19,7 +19,12 @@
 namespace osmem {
 namespace {
 
-/* What is written into a block and demanded of it later: no more than its start, to be quick. */
+/* Steps of a workload; faults_long_test has more. */
+#ifndef OSMEM_FAULT_STEPS
+#define OSMEM_FAULT_STEPS 300
+#endif
+
+/* What is written into a block and demanded of it later: no more than its two ends, to be quick. */
 constexpr size_t FILLED = 2000;
 
 struct Live {
@@ -27,8 +32,16 @@ struct Live {
     size_t size;
     uint64_t seed;
 
-    void write() const { fill(start, std::min(size, FILLED), seed); }
-    bool is_intact() const { return is_filled(start, std::min(size, FILLED), seed); }
+    size_t filled() const { return std::min(size, FILLED); }
+    void write() const {
+        fill(start, filled(), seed);
+        if (size >= 2 * FILLED)
+            fill(start + size - FILLED, FILLED, seed);
+    }
+    bool is_intact() const {
+        return is_filled(start, filled(), seed) &&
+               (size < 2 * FILLED || is_filled(start + size - FILLED, FILLED, seed));
+    }
 };
 
 class Workload {
@@ -55,6 +68,8 @@ class Workload {
 
   private:
     size_t draw() {
+        if (random_() % 64 == 0)
+            return MIB + random_() % (39 * MIB);
         switch (random_() % 10) {
         case 0:
             return MMAP_THRESHOLD + random_() % (512 * KIB);
@@ -69,11 +84,15 @@ class Workload {
         }
     }
 
+    void note_refusal() {
+        refusals_++;
+        EXPECT_EQ(os_heap_check(), 0) << "after refusal " << refusals_;
+    }
     /* NULL comes with ENOMEM; success and freeing leave errno alone. */
     bool accept(const void *ptr) {
         if (ptr == nullptr) {
             EXPECT_EQ(errno, ENOMEM);
-            refusals_++;
+            note_refusal();
             return false;
         }
         EXPECT_EQ(errno, 7);
@@ -111,7 +130,7 @@ class Workload {
             if (error != 0) {
                 ASSERT_EQ(error, ENOMEM);
                 ASSERT_EQ(ptr, this);
-                refusals_++;
+                note_refusal();
             } else {
                 keep(static_cast<char *>(ptr), size);
             }
@@ -163,7 +182,7 @@ class Workload {
 
 constexpr uint64_t SEED = 122;
 
-size_t steps() { return is_paranoid() ? 40 : 300; }
+size_t steps() { return is_paranoid() ? 40 : OSMEM_FAULT_STEPS; }
 
 /* Which calls are refused: of one kind, or of any. */
 struct Refusal {
@@ -185,6 +204,9 @@ void survive(const Refusal &refusal) {
     arm(refusal);
     workload.run(steps());
     ASSERT_EQ(os_heap_check(), 0) << "while the kernel refuses";
+    if (refusal.first == refusal.last) {
+        ASSERT_EQ(workload.refusals(), 0u) << "a single refusal was seen";
+    }
     kernel::refuse_nothing();
     ASSERT_EQ(os_heap_check(), 0);
     workload.expect_contents();
@@ -255,13 +277,14 @@ TEST_P(Faults, OfOneKindAreNotSeen) {
     Refusal refusal = {GetParam(), 1, SIZE_MAX, ENOMEM};
     run_isolated([=] {
         arm(refusal);
-        for (size_t size = 1; size < 2 * MIB; size += 1 + size / 3) {
+        for (size_t size = 1; size < 40 * MIB; size += 1 + size / 3) {
             char *ptr = static_cast<char *>(os_malloc(size));
+            size_t filled = std::min(size, 2 * MIB);
             ASSERT_NE(ptr, nullptr) << size;
-            fill(ptr, size, size);
+            fill(ptr, filled, size);
             ptr = static_cast<char *>(os_realloc(ptr, size + size / 2 + 1));
             ASSERT_NE(ptr, nullptr) << size;
-            ASSERT_TRUE(is_filled(ptr, size, size));
+            ASSERT_TRUE(is_filled(ptr, filled, size));
             if (size % 2)
                 os_free(ptr);
         }
@@ -331,6 +354,93 @@ ISOLATED_TEST(FaultsInDetail, OfMunmapGiveTheMemoryBack) {
     os_free(ptr);
     EXPECT_EQ(kernel::count(kernel::MADVISE).bytes, 8 * MIB);
     EXPECT_EQ(system_resident(ptr, 8 * MIB), 0u);
+}
+
+/* ---- what is free is given back before a request is refused ------------------------------------
+ */
+
+/* Blocks of `size` bytes, `bytes` in all, each of them written. */
+std::vector<char *> fill_heap(size_t size, size_t bytes) {
+    std::vector<char *> blocks;
+    for (size_t held = 0; held < bytes; held += size) {
+        blocks.push_back(static_cast<char *>(os_malloc(size)));
+        fill(blocks.back(), size, blocks.size());
+    }
+    return blocks;
+}
+
+void check_and_free(const std::vector<char *> &blocks, size_t size) {
+    for (size_t i = 0; i < blocks.size(); i++) {
+        ASSERT_TRUE(is_filled(blocks[i], size, i + 1));
+        os_free(blocks[i]);
+    }
+}
+
+/* The address space of free regions, and of mappings kept, makes room for one large block. */
+ISOLATED_TEST(Refused, FreeRegionsAreGivenBackAndUsedAgain) {
+    SKIP_IF_PARANOID();
+    for (size_t size : {size_t{40}, size_t{700}, size_t{5000}, size_t{90000}}) {
+        check_and_free(fill_heap(size, 10 * REGION_BYTES), size);
+        kernel::reset_counts();
+        kernel::refuse(kernel::MMAP, 1, 1);
+        char *large = static_cast<char *>(os_malloc(40 * MIB));
+        ASSERT_NE(large, nullptr);
+        EXPECT_GT(kernel::count(kernel::MUNMAP).bytes, 7 * REGION_BYTES) << size;
+        EXPECT_EQ(os_heap_check(), 0);
+        os_stats stats;
+        os_malloc_stats(&stats);
+        EXPECT_LT(stats.heap, 4 * REGION_BYTES) << size;
+        os_free(large);
+
+        /* The same regions serve again, so the break does not move. */
+        std::vector<char *> blocks = fill_heap(size, 9 * REGION_BYTES);
+        EXPECT_EQ(kernel::count(kernel::SBRK).calls, 0u) << size;
+        EXPECT_EQ(os_heap_check(), 0);
+        check_and_free(blocks, size);
+    }
+}
+
+/* Regions that hold a single live block stay. */
+ISOLATED_TEST(Refused, RegionsInUseAreKept) {
+    std::vector<char *> blocks = fill_heap(60000, 8 * REGION_BYTES);
+    std::vector<char *> kept;
+    for (size_t i = 0; i < blocks.size(); i++) {
+        if (i % 40 == 0)
+            kept.push_back(blocks[i]);
+        else
+            os_free(blocks[i]);
+    }
+    kernel::refuse(kernel::MMAP, 1, 1);
+    ASSERT_NE(os_malloc(40 * MIB), nullptr);
+    for (size_t i = 0; i < kept.size(); i++)
+        ASSERT_TRUE(is_filled(kept[i], 60000, 40 * i + 1));
+    EXPECT_EQ(os_heap_check(), 0);
+}
+
+/* Where nothing can be mapped, a block that no region holds comes from the break. */
+ISOLATED_TEST(Refused, LargeBlocksComeFromTheBreak) {
+    ASSERT_NE(allocate(10), nullptr);
+    kernel::refuse(kernel::MMAP);
+    /* Someone else moves the break: what it grants need not be zero from now on. */
+    ASSERT_NE(sbrk(100), reinterpret_cast<void *>(-1));
+    std::vector<char *> blocks = fill_heap(3000, 2 * REGION_BYTES);
+    kernel::grant_dirty_memory();
+    for (size_t alignment : {size_t{16}, MIB, 64 * MIB}) {
+        char *large = static_cast<char *>(os_aligned_alloc(alignment, 20 * MIB + 1));
+        ASSERT_NE(large, nullptr);
+        EXPECT_TRUE(is_at(large, alignment));
+        EXPECT_TRUE(large > kernel::arena_start() && large < kernel::arena_break());
+        fill(large, 20 * MIB, alignment);
+        /* The heap goes on before and behind it. */
+        check_and_free(fill_heap(3000, 2 * REGION_BYTES), 3000);
+        EXPECT_TRUE(is_filled(large, 20 * MIB, alignment));
+        os_free(large);
+    }
+    char *zero = static_cast<char *>(os_calloc(1, 10 * MIB));
+    ASSERT_NE(zero, nullptr);
+    EXPECT_TRUE(is_zero(zero, 10 * MIB));
+    EXPECT_EQ(os_heap_check(), 0);
+    check_and_free(blocks, 3000);
 }
 
 } // namespace

@@ -1,0 +1,84 @@
+#include "osmem/hollow.h"
+
+#include "osmem/index.h"
+#include "osmem/merge.h"
+#include "osmem/purge.h"
+#include "osmem/slab.h"
+#include "osmem/tags.h"
+#include "osmem/waiting.h"
+
+/* Granule of the first page that has nothing of the header. */
+static size_t hollow_start(void) {
+    return align_up(granules_bytes(REGION_FIRST), system_page()) >> GRANULE_SHIFT;
+}
+
+/* Whether nothing of the region is in use; all is merged. */
+static bool is_free(struct region *region) {
+    return region->top == REGION_FIRST ||
+           (tags_is_free(region->lines, REGION_FIRST) && !region_is_slab(region, REGION_FIRST) &&
+            tags_size(region->lines, REGION_FIRST) == region->top - REGION_FIRST);
+}
+
+static bool release(struct heap *heap, struct region *region) {
+    size_t start = hollow_start(), end = load_relaxed(&region->committed);
+    if (end <= start || !is_free(region) || !region_hollow(region, start))
+        return false;
+    if (region->top != REGION_FIRST) {
+        index_remove(heap, region_block(region, REGION_FIRST), region->top - REGION_FIRST);
+        tags_join(region->lines, region->top);
+        store_relaxed(&region->top, (uint32_t)REGION_FIRST);
+    }
+    store_relaxed(&region->fresh, (uint32_t)start);
+    heap->hollow++;
+    heap->granules -= (region == heap->current ? heap->current_counted : end) - start;
+    if (region == heap->current)
+        heap->current_counted = (uint32_t)start;
+    return true;
+}
+
+/* While there is no memory for notes of all vacant pages, dissolving some makes room for others. */
+static void merge_everything(struct heap *heap) {
+    bool again;
+    slab_drop_chunk(heap);
+    do {
+        if (heap->bins.incomplete)
+            index_rebuild(heap);
+        merge_all(heap); /* notes the pages that are vacant by that */
+        again = slab_dissolve_vacant(heap) && heap->bins.incomplete;
+    } while (again);
+    merge_all(heap);
+    index_drop_run(heap);
+}
+
+/* Whether enough is free for most of a region, wherever it lies. */
+static bool may_have_any(const struct heap *heap) {
+    size_t live = purge_live_bound(heap);
+    return heap->granules - heap->metadata - live >= REGION_CAPACITY / 2;
+}
+
+bool hollow_release(struct heap *heap) {
+    bool any = false;
+    waiting_flush(heap);
+    if (!may_have_any(heap))
+        return false;
+    merge_everything(heap);
+    for (struct region *region = heap->regions; region != NULL; region = region->next)
+        any |= release(heap, region);
+    return any;
+}
+
+struct region *hollow_refill(struct heap *heap, size_t granules) {
+    if (heap->hollow == 0)
+        return NULL;
+    for (struct region *region = heap->regions; region != NULL; region = region->next) {
+        size_t start = load_relaxed(&region->committed), end = region->hollow;
+        if (end == 0 || end - region->top < granules || !region_refill(region))
+            continue;
+        heap->hollow--;
+        heap->granules += end - start;
+        if (region == heap->current)
+            heap->current_counted = (uint32_t)end;
+        return region;
+    }
+    return NULL;
+}

@@ -6,127 +6,17 @@
 #include "test/core/blocks.h"
 #include "test/core/internal.h"
 #include "test/model/child.h"
+#include "test/model/shadow.h"
 
-#include <condition_variable>
 #include <cstdlib>
-#include <cstring>
-#include <functional>
 #include <gtest/gtest.h>
 #include <map>
-#include <memory>
-#include <mutex>
 #include <rapidcheck.h>
 #include <rapidcheck/state.h>
-#include <thread>
-#include <unistd.h>
 #include <vector>
 
 namespace osmem {
 namespace {
-
-/* A second thread that does as it is told, one thing at a time. */
-class Worker {
-  public:
-    Worker() : thread_([this] { work(); }) {}
-    ~Worker() {
-        run(nullptr);
-        thread_.join();
-    }
-
-    void run(std::function<void()> job) {
-        std::unique_lock<std::mutex> lock(mutex_);
-        job_ = std::move(job);
-        busy_ = true;
-        changed_.notify_all();
-        changed_.wait(lock, [this] { return !busy_; });
-    }
-
-  private:
-    void work() {
-        std::unique_lock<std::mutex> lock(mutex_);
-        for (bool more = true; more;) {
-            changed_.wait(lock, [this] { return busy_; });
-            more = job_ != nullptr;
-            if (more)
-                job_();
-            busy_ = false;
-            changed_.notify_all();
-        }
-    }
-
-    std::mutex mutex_;
-    std::condition_variable changed_;
-    std::function<void()> job_;
-    bool busy_ = false;
-    std::thread thread_;
-};
-
-struct Live {
-    char *start;
-    size_t size;
-    uint64_t seed;
-};
-
-/* The model: which ranges live, and what stands in them. */
-class Shadow {
-  public:
-    ~Shadow() {
-        while (!live_.empty())
-            os_free(leave(0).start);
-        worker_.reset();
-        if (os_heap_check() != 0)
-            ADD_FAILURE() << "the heap is broken after everything was freed";
-        os_stats stats;
-        os_malloc_stats(&stats);
-        EXPECT_EQ(stats.mapped, 0u);
-    }
-
-    bool empty() const { return live_.empty(); }
-    size_t index(size_t choice) const { return choice % live_.size(); }
-    Live &at(size_t index) { return live_[index]; }
-
-    void enter(void *ptr, size_t size, size_t alignment) {
-        ASSERT_NE(ptr, nullptr) << size;
-        auto address = reinterpret_cast<uintptr_t>(ptr);
-        ASSERT_EQ(address % std::max(alignment, GRANULE_BYTES), 0u);
-        size_t usable = os_malloc_usable_size(ptr);
-        ASSERT_GE(usable, size);
-        if (region_owner(ptr) != nullptr) {
-            ASSERT_EQ(usable, granules_bytes(granules_for(size)));
-        } else {
-            ASSERT_EQ(address % system_page(), 0u);
-        }
-        auto next = ranges_.lower_bound(address);
-        ASSERT_TRUE(next == ranges_.end() || address + usable <= next->first) << "overlap";
-        ASSERT_TRUE(next == ranges_.begin() || std::prev(next)->second <= address) << "overlap";
-        ranges_[address] = address + usable;
-        live_.push_back({static_cast<char *>(ptr), size, ++seed_});
-        /* All that may be used is used. */
-        fill(ptr, usable, seed_);
-    }
-
-    Live leave(size_t index) {
-        Live block = live_[index];
-        EXPECT_TRUE(is_filled(block.start, block.size, block.seed)) << "contents changed";
-        ranges_.erase(reinterpret_cast<uintptr_t>(block.start));
-        live_[index] = live_.back();
-        live_.pop_back();
-        return block;
-    }
-
-    Worker &worker() {
-        if (worker_ == nullptr)
-            worker_ = std::make_unique<Worker>();
-        return *worker_;
-    }
-    void end_worker() { worker_.reset(); }
-
-  private:
-    std::vector<Live> live_;
-    std::map<uintptr_t, uintptr_t> ranges_;
-    std::unique_ptr<Worker> worker_;
-    uint64_t seed_ = 0;
-};
 
 /* Nothing need be known to choose the next command: they choose among the blocks by index. */
 struct Nothing {};

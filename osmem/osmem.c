@@ -360,7 +360,8 @@ static void *move_ahead(void *ptr, size_t granules, size_t wanted) {
 
 static void *heap_realloc(void *ptr, size_t size, struct heap *owner, size_t granules) {
     size_t wanted = granules_for(size);
-    bool is_own = owner == thread_heap && size < MMAP_THRESHOLD;
+    /* From MMAP_THRESHOLD on it is there because mappings were refused: then it may only shrink. */
+    bool is_own = owner == thread_heap && (size < MMAP_THRESHOLD || wanted < granules);
     void *block = ptr;
     if (wanted != granules && !(is_own && heap_resize(owner, ptr, granules, wanted))) {
         block = is_own && wanted > granules ? move_ahead(ptr, granules, wanted) : NULL;

@@ -468,6 +468,19 @@ ISOLATED_TEST(Shrink, NeverFails) {
     EXPECT_EQ(errno, 0);
 }
 
+/* One that is in the heap because no mapping was to be had, too. */
+ISOLATED_TEST(Shrink, OfALargeHeapBlockNeverFails) {
+    kernel::refuse(kernel::MMAP);
+    char *ptr = static_cast<char *>(os_malloc(MIB));
+    ASSERT_NE(region_owner(ptr), nullptr);
+    fill(ptr, MIB, 3);
+    kernel::refuse_any(1);
+    for (size_t size : {MIB - 100, MMAP_THRESHOLD + 1, MMAP_THRESHOLD, size_t{70000}}) {
+        ASSERT_EQ(resize(ptr, size), ptr) << size;
+        ASSERT_TRUE(is_filled(ptr, size, 3));
+    }
+}
+
 /* What a correct program then knows of the block is the new size. */
 ISOLATED_TEST(Shrink, WithoutMemoryKeepsTheBlockFitForFreeSized) {
     char *ptr = static_cast<char *>(os_malloc(MIB));

@@ -323,8 +323,9 @@ class Calls {
      * break is full of what he wrote from then on.
      */
     void move_break(unsigned first, unsigned rest) {
-        if (break_gets_dirty_ && kernel::arena_break() != kernel::arena_start())
-            kernel::grant_dirty_memory();
+        auto heap = reinterpret_cast<char *>(thread_heap);
+        if (break_gets_dirty_ && heap >= kernel::arena_start() && heap < kernel::arena_break())
+            kernel::grant_dirty_memory(); /* only to who already had some that was clean */
         if (first % 4 == 0 && !break_gets_dirty_ && !foreign_.empty() &&
             sbrk(0) == foreign_.back().start + foreign_.back().size) {
             sbrk(-static_cast<intptr_t>(foreign_.back().size));

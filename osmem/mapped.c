@@ -253,10 +253,11 @@ static bool is_better_copied(size_t old, size_t length) {
     return length - old >= old / 2 && spare_holds(length);
 }
 
+/* Grows a block. */
 static void *remap(struct entry *entry, size_t length, size_t size) {
     struct mapping unmap[SPARE_EXTENTS];
     size_t old = entry->length;
-    if (length > old && conf.mapped_cache)
+    if (conf.mapped_cache)
         unmap_all(unmap, spare_make_room(length - old, registry.bytes, unmap));
     void *moved = system_remap((void *)entry->address, old, length, true);
     if (moved != NULL) {
@@ -278,7 +279,7 @@ void *mapped_resize(void *ptr, size_t size, bool stays_mapped, size_t *old) {
     system_lock(&mapped_lock);
     struct entry *entry = registry_find((uintptr_t)ptr);
     *old = entry->address != 0 ? entry->length : 0;
-    if (*old != 0 && stays_mapped && length >= size) {
+    if (*old != 0 && stays_mapped) {
         moved = ptr;
         if (length == *old || resize_in_place(entry, length))
             entry->requested = size;

@@ -203,7 +203,7 @@ static void not_finite_write(struct printf_sink *sink, const struct printf_field
 
 static void float_write(struct printf_sink *sink, const struct printf_field *field,
                         const struct printf_binary *binary, uint32_t *chunks, uint32_t *words) {
-    bool upper = field->conversion >= 'A' && field->conversion <= 'G';
+    bool upper = field->conversion <= 'G';
     char letter = upper ? 'E' : 'e';
     struct printf_prefix prefix = printf_field_sign(field, binary->negative);
     struct printf_decimal decimal;

@@ -40,6 +40,8 @@ size_t total;
 Fault faults[CALLS] = {NO_FAULT, NO_FAULT, NO_FAULT, NO_FAULT, NO_FAULT};
 Fault fault_any = NO_FAULT;
 size_t mapped;
+size_t moved_after_look;
+bool wishes_are_ignored;
 
 enum { REAL, ARENA, NONE } break_mode = REAL;
 struct {
@@ -122,10 +124,10 @@ void refuse_nothing() {
     fault_any = NO_FAULT;
 }
 
-void open_arena(size_t bytes, size_t offset) {
+void open_arena(size_t bytes, size_t offset, uintptr_t address) {
     size_t size = bytes + offset + 2 * ARENA_ALIGNMENT;
-    void *range =
-        __real_mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *range = __real_mmap(reinterpret_cast<void *>(address), size, PROT_NONE,
+                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (range == MAP_FAILED) {
         perror("kernel: mmap");
         abort();
@@ -142,6 +144,9 @@ void open_arena(size_t bytes, size_t offset) {
 }
 
 void grant_dirty_memory() { arena.dirty = true; }
+
+void move_break_after_look(size_t bytes) { moved_after_look = bytes; }
+void ignore_wishes() { wishes_are_ignored = true; }
 
 void use_real_break() { break_mode = REAL; }
 void withhold_break() { break_mode = NONE; }
@@ -163,6 +168,10 @@ void *__wrap_sbrk(intptr_t increment) {
     if (increment != 0 && refused(SBRK))
         return reinterpret_cast<void *>(-1);
     void *old = break_mode == ARENA ? arena_move(increment) : __real_sbrk(increment);
+    if (increment == 0 && moved_after_look != 0) {
+        arena_move(static_cast<intptr_t>(moved_after_look));
+        moved_after_look = 0;
+    }
     if (old != reinterpret_cast<void *>(-1) && increment > 0)
         counts[SBRK].bytes += static_cast<size_t>(increment);
     return old;
@@ -171,6 +180,10 @@ void *__wrap_sbrk(intptr_t increment) {
 void *__wrap_mmap(void *ptr, size_t size, int protection, int flags, int file, off_t offset) {
     if (refused(MMAP))
         return MAP_FAILED;
+    if (wishes_are_ignored && (flags & MAP_FIXED_NOREPLACE)) {
+        ptr = nullptr;
+        flags &= ~MAP_FIXED_NOREPLACE;
+    }
     void *mapping = __real_mmap(ptr, size, protection, flags, file, offset);
     if (mapping != MAP_FAILED) {
         counts[MMAP].bytes += size;

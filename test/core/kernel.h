@@ -37,13 +37,18 @@ void refuse_nothing();
 
 /*
  * Gives the break to a fresh range of `bytes` that nobody else allocates from; it begins `offset`
- * bytes behind the first multiple of 4 MiB. Can be called again: the break then jumps there.
+ * bytes behind the first multiple of 4 MiB, at or behind `address` if that is free. Can be called
+ * again: the break then jumps there.
  */
-void open_arena(size_t bytes, size_t offset = 4096);
+void open_arena(size_t bytes, size_t offset = 4096, uintptr_t address = 0);
 /* The process's own break, which the C library's allocator moves too. */
 void use_real_break();
 /* From now on what the arena grants is full of 0xff, as if it had been someone else's before. */
 void grant_dirty_memory();
+/* Someone else takes `bytes` of the break as soon as we have asked where it is. */
+void move_break_after_look(size_t bytes);
+/* As before Linux 4.17, where MAP_FIXED_NOREPLACE is not known and an address is but a wish. */
+void ignore_wishes();
 /* No break at all from now on: even asking for it fails. */
 void withhold_break();
 

@@ -67,16 +67,22 @@ def relative(path):
 
 
 def lines_of(segments):
-    """Whether each line with code was run, from [line, column, count, has_count, is_entry, is_gap] as of llvm-cov."""
-    lines = {}
-    for (line, _, count, has_count, _, is_gap), after in zip(segments, segments[1:]):
-        if not has_count:
-            continue
-        for each in range(line, after[0] + 1):
-            # A region that ends at the start of a line, or a gap that reaches into one, says nothing of that line.
-            if each == after[0] and (after[1] == 1 or each != line) or is_gap and each != line:
-                continue
-            lines[each] = lines.get(each, False) or count > 0
+    """
+    Whether each line with code was run, from [line, column, count, has_count, is_entry, is_gap] as of llvm-cov, and as
+    llvm-cov itself does it: by the region that reaches into the line, and those that begin on it.
+    """
+    starting = collections.defaultdict(list)
+    for segment in segments:
+        starting[segment[0]].append(segment)
+    lines, reaching = {}, None
+    for line in range(segments[0][0], segments[-1][0] + 1) if segments else []:
+        on_line = starting[line]
+        begun = [segment[2] for segment in on_line if segment[3] and segment[4] and not segment[5]]
+        is_skipped = bool(on_line) and not on_line[0][3] and on_line[0][4]
+        if not is_skipped and (begun or reaching is not None and reaching[3]):
+            count = reaching[2] if reaching is not None and reaching[3] else 0
+            lines[line] = max([count, *begun]) > 0
+        reaching = on_line[-1] if on_line else reaching
     return lines
 
 

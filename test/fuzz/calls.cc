@@ -29,7 +29,7 @@ const size_t FUZZ_LONGEST = 1 + 4 * 250;
 namespace {
 
 constexpr size_t MOST_BYTES = 24 * MIB; /* live at once */
-constexpr size_t CHECKS = 60;           /* about as many for each input */
+constexpr size_t CHECKS = 25;           /* about as many for each input */
 constexpr int UNTOUCHED = 7;            /* a value of errno */
 
 class Calls {
@@ -86,15 +86,32 @@ class Calls {
     void call() {
         unsigned which = bytes_.byte(), first = bytes_.byte(), rest = bytes_.word();
         static void (Calls::*const CALLS[])(unsigned first, unsigned rest) = {
-            &Calls::malloc_one,    &Calls::malloc_one,      &Calls::malloc_one,
-            &Calls::malloc_many,   &Calls::calloc_one,      &Calls::aligned_one,
-            &Calls::memalign_one,  &Calls::realloc_one,     &Calls::realloc_one,
-            &Calls::realloc_array, &Calls::free_one,        &Calls::free_one,
-            &Calls::free_many,     &Calls::free_sized,      &Calls::free_elsewhere,
-            &Calls::free_many,     &Calls::malloc_elsewhere, &Calls::realloc_elsewhere,
-            &Calls::end_worker,    &Calls::trim,            &Calls::look,
-            &Calls::refuse,        &Calls::give_again,      &Calls::move_break,
-            &Calls::impossible,    &Calls::misuse,
+            &Calls::malloc_one,
+            &Calls::malloc_one,
+            &Calls::malloc_one,
+            &Calls::malloc_many,
+            &Calls::calloc_one,
+            &Calls::aligned_one,
+            &Calls::memalign_one,
+            &Calls::realloc_one,
+            &Calls::realloc_one,
+            &Calls::realloc_array,
+            &Calls::free_one,
+            &Calls::free_one,
+            &Calls::free_many,
+            &Calls::free_sized,
+            &Calls::free_elsewhere,
+            &Calls::free_many,
+            &Calls::malloc_elsewhere,
+            &Calls::realloc_elsewhere,
+            &Calls::end_worker,
+            &Calls::trim,
+            &Calls::look,
+            &Calls::refuse,
+            &Calls::give_again,
+            &Calls::move_break,
+            &Calls::impossible,
+            &Calls::misuse,
         };
         errno = UNTOUCHED;
         (this->*CALLS[which % (sizeof CALLS / sizeof CALLS[0])])(first, rest);
@@ -102,9 +119,9 @@ class Calls {
 
     /* Sizes at and around what matters, and any up to 1 MiB. */
     static size_t size_of(unsigned kind, unsigned value) {
-        static const size_t EDGES[] = {GRANULE_BYTES,   SLAB_MAX * GRANULE_BYTES,
-                                       4 * KIB,         QUICK_MAX * GRANULE_BYTES,
-                                       32 * KIB,        MMAP_THRESHOLD,
+        static const size_t EDGES[] = {GRANULE_BYTES,    SLAB_MAX * GRANULE_BYTES,
+                                       4 * KIB,          QUICK_MAX * GRANULE_BYTES,
+                                       32 * KIB,         MMAP_THRESHOLD,
                                        REGION_BYTES / 2, granules_bytes(REGION_CAPACITY)};
         switch (kind % 8) {
         case 0:

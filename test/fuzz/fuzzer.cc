@@ -20,7 +20,8 @@ static const size_t COUNTERS = static_cast<size_t>(__stop___sancov_cntrs - __sta
 void fuzz_child_ends() { memcpy(of_child, __start___sancov_cntrs, COUNTERS); }
 
 static void make_shared() {
-    void *shared = mmap(nullptr, COUNTERS, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void *shared =
+        mmap(nullptr, COUNTERS, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (shared == MAP_FAILED)
         abort();
     of_child = static_cast<char *>(shared);

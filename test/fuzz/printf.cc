@@ -91,7 +91,8 @@ Conversion conversion(Bytes &bytes) {
     std::string text = "%" + flags;
     if (width % 3 == 0)
         text += std::to_string(width % 2 ? width : width * 40);
-    text += precision < 200 ? PRECISIONS[precision % 8] : "." + std::to_string(precision * 7 - 1400);
+    text +=
+        precision < 200 ? PRECISIONS[precision % 8] : "." + std::to_string(precision * 7 - 1400);
     bool is_float = strchr("fFeEgGaA", letter) != nullptr;
     if (is_float)
         length = length == "L" ? "L" : length == "l" ? "l" : "";

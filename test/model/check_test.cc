@@ -4,6 +4,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <sys/resource.h>
+#include <thread>
+#include <unistd.h>
+#include <vector>
+
 namespace osmem {
 namespace {
 
@@ -175,6 +181,176 @@ TEST(Check, FindsAFreeBlockOnAPageThatTheIndexLacks) {
         waiting_flush(thread_heap);
         bins_drop(&thread_heap->bins, 1);
     });
+}
+
+/* ---- every way in which an invariant can be broken ------------------------------------------- */
+
+TEST(Check, FindsAFirstLengthThatDiffersFromTheLast) {
+    expect_found(INVARIANT_T1, [](Subject &s) { s.lines[s.granule(s.large) / 64 + 1].free = 3; });
+}
+
+TEST(Check, FindsBoundsOutOfOrder) {
+    expect_found(INVARIANT_R2, [](Subject &s) { s.region->top = REGION_FIRST - 1; });
+    expect_found(INVARIANT_R2, [](Subject &s) { s.region->committed = REGION_GRANULES + 1; });
+}
+
+TEST(Check, FindsAFreeBitInTheHeader) {
+    expect_found(INVARIANT_T1, [](Subject &s) { s.lines[REGION_FIRST_LINE - 1].free = 1; });
+}
+
+TEST(Check, FindsThatTheFirstBlockStartsNowhere) {
+    expect_found(INVARIANT_T1, [](Subject &s) { tags_join(s.lines, REGION_FIRST); });
+}
+
+TEST(Check, FindsAFillBelowAnEmptySets) {
+    expect_found(INVARIANT_Q1, [](Subject &) { thread_heap->quick[200].fill = 1; });
+}
+
+TEST(Check, FindsABlockOfAnotherSizeInAQuickSet) {
+    expect_found(INVARIANT_Q2, [](Subject &s) {
+        thread_heap->quick[4].top = static_cast<uint32_t>(region_number(s.large));
+    });
+    expect_found(INVARIANT_Q2, [](Subject &s) {
+        thread_heap->quick[4].top = static_cast<uint32_t>(region_number(s.indexed));
+    });
+}
+
+TEST(Check, FindsAQuickSlotOutsideTheHeap) {
+    expect_found(INVARIANT_Q2, [](Subject &) { thread_heap->quick[4].top = 12345; });
+}
+
+/* A line that lies in no region of the heap is a stale one. */
+TEST(Check, AcceptsABinWhoseLineIsInNoRegion) {
+    expect_found(static_cast<enum invariant>(0), [](Subject &) {
+        bins_push(&thread_heap->bins, 12345, 4);
+        thread_heap->bins.granules -= 4;
+    });
+}
+
+TEST(Check, FindsWrongSumsOfBins) {
+    expect_found(INVARIANT_B3, [](Subject &) { thread_heap->bins.granules++; });
+}
+
+TEST(Check, FindsANodeThatIsTooSmallOrTooDirty) {
+    expect_found(INVARIANT_L1, [](Subject &s) {
+        thread_heap->large.root = reinterpret_cast<uintptr_t>(s.indexed);
+    });
+    expect_found(INVARIANT_L1, [](Subject &s) {
+        s.lines[s.granule(s.large) / 64 + 4].free = 5001; /* more than all of it is dirty */
+    });
+}
+
+/* A large block that the tree lacks, although its sums say otherwise. */
+TEST(Check, FindsALargeBlockThatTheTreeLacks) {
+    expect_found(INVARIANT_L1, [](Subject &) { thread_heap->large = {0, 0, 0}; });
+}
+
+/* The root of a tree of some large free blocks, and its links. */
+struct tag_line *links_of_root(char *&root) {
+    std::vector<char *> blocks;
+    for (size_t granules = 5100; granules < 7000; granules += 200)
+        blocks.push_back(allocate(granules));
+    for (size_t i = 0; i < blocks.size(); i += 2)
+        os_free(blocks[i]);
+    slab_drop_chunk(thread_heap);
+    index_drop_run(thread_heap);
+    root = reinterpret_cast<char *>(thread_heap->large.root);
+    return &region_of(root)->lines[region_granule(root) / LINE_GRANULES + 2];
+}
+
+TEST(Check, FindsLinksThatAreExchanged) {
+    expect_found(INVARIANT_L2, [](Subject &) {
+        char *root;
+        struct tag_line *links = links_of_root(root);
+        std::swap(links[0].free, links[1].free);
+    });
+}
+
+/* The root becomes the child of its own child: in order, but of a lower rank. */
+TEST(Check, FindsAChildThatRanksAboveItsParent) {
+    for (int side : {0, 1}) {
+        Ended ended = run_child([&] {
+            Subject subject;
+            char *root;
+            struct tag_line *links = links_of_root(root);
+            char *child = reinterpret_cast<char *>(links[side].free);
+            if (child == nullptr)
+                end_child(); /* the addresses have it so */
+            struct tag_line *below =
+                &region_of(child)->lines[region_granule(child) / LINE_GRANULES + 2];
+            links[side].free = below[1 - side].free;
+            below[1 - side].free = reinterpret_cast<uintptr_t>(root);
+            thread_heap->large.root = reinterpret_cast<uintptr_t>(child);
+            EXPECT_EQ(check_heap(thread_heap), INVARIANT_L2);
+            end_child();
+        });
+        EXPECT_TRUE(ended.well()) << ended;
+    }
+}
+
+TEST(Check, FindsAFreeNeighbourOfTheUntouchedEnd) {
+    expect_found(INVARIANT_H1, [](Subject &s) {
+        char *last = allocate(7000);
+        size_t granule = s.granule(last);
+        ASSERT_EQ(granule + 7000, s.region->top);
+        tags_set_free(s.lines, granule);
+        index_insert(thread_heap, {last, 7000, 7000});
+    });
+}
+
+TEST(Check, FindsAChunkWithoutGranules) {
+    expect_found(INVARIANT_A2, [](Subject &) { grow_chunk().granules = 0; });
+}
+
+TEST(Check, FindsAChunkThatDoesNotBeginWithAPage) {
+    expect_found(INVARIANT_A2, [](Subject &) {
+        struct free_block &chunk = grow_chunk();
+        char *moved = static_cast<char *>(chunk.start) + GRANULE_BYTES;
+        tags_split(region_of(moved)->lines, region_granule(chunk.start), chunk.granules, 1, true);
+        index_insert(thread_heap, {chunk.start, 1, 1});
+        chunk = {moved, chunk.granules - 1, chunk.dirty};
+    });
+}
+
+/* Without memory for its marks the checker knows only what the tags tell. */
+TEST(Check, DoesWithoutTheIndexWhereThereIsNoMemory) {
+    Ended ended = run_child([] {
+        Subject subject;
+        thread_heap->run_granules++;
+        EXPECT_EQ(check_heap(thread_heap), INVARIANT_H2);
+        rlimit none = {0, 0};
+        setrlimit(RLIMIT_AS, &none);
+        EXPECT_EQ(check_heap(thread_heap), 0);
+        _exit(testing::Test::HasFailure());
+    });
+    EXPECT_TRUE(ended.well()) << ended;
+}
+
+/* One of two heaps of ended threads is enough. */
+TEST(Check, LooksAtParkedHeaps) {
+    for (size_t which : {0, 1}) {
+        Ended ended = run_child([&] {
+            os_free(os_malloc(1));
+            struct heap *heaps[2];
+            auto body = [&](size_t index) {
+                EXPECT_NE(allocate(100), nullptr);
+                heaps[index] = thread_heap;
+            };
+            std::thread first([&] {
+                EXPECT_NE(allocate(1), nullptr);
+                std::thread([&] { body(1); }).join();
+                body(0);
+            });
+            first.join();
+            ASSERT_NE(heaps[0], heaps[1]);
+            EXPECT_EQ(os_heap_check(), 0);
+            heaps[which]->run_granules = 77;
+            heaps[which]->bins.granules += 5;
+            EXPECT_EQ(os_heap_check(), INVARIANT_B3);
+            end_child();
+        });
+        EXPECT_TRUE(ended.well()) << ended;
+    }
 }
 
 TEST(Check, ReportsThroughThePublicCallWithALine) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <sys/auxv.h>
 #include <thread>
+#include <unistd.h>
 
 namespace osmem {
 namespace {
@@ -155,6 +156,28 @@ TEST(Conf, MappedCacheOffKeepsNone) {
         EXPECT_EQ(cached_bytes(), 0u);
     });
     EXPECT_TRUE(ended.well()) << ended;
+}
+
+/* The dynamic linker allocates before there is an environment: it is read later then. */
+CHILD_TEST(Conf, IsReadOnceThereIsAnEnvironment) {
+    char **variables = environ;
+    environ = nullptr;
+    os_free(os_malloc(1));
+    environ = variables;
+    setenv("OSMEM_CONF", "stats_print:on", 1);
+    EXPECT_FALSE(conf.stats_print);
+    free_mappings();
+    EXPECT_TRUE(conf.stats_print);
+}
+
+CHILD_TEST(Conf, MappedCacheOffGrowsMappingsAllTheSame) {
+    setenv("OSMEM_CONF", "mapped_cache:off", 1);
+    void *ptr = os_malloc(300 * KIB);
+    for (size_t size = 400 * KIB; size < 8 * MIB; size *= 2)
+        ASSERT_NE(ptr = os_realloc(ptr, size), nullptr);
+    EXPECT_EQ(cached_bytes(), 0u);
+    os_free(ptr);
+    EXPECT_EQ(cached_bytes(), 0u);
 }
 
 CHILD_TEST(Conf, IsReadByAProgramThatOnlyMaps) {

@@ -380,6 +380,18 @@ CHILD_TEST(Walk, EndsWhenTheVisitorSaysSo) {
     EXPECT_EQ(os_heap_check(), 0);
 }
 
+/* Also inside a heap of several regions. */
+CHILD_TEST(Walk, EndsInsideAHeapOfSeveralRegions) {
+    while (thread_heap->regions == nullptr || thread_heap->regions->next == nullptr)
+        ASSERT_NE(os_malloc(100 * KIB), nullptr);
+    size_t count = walk().size();
+    for (size_t last = 1; last <= count; last++) {
+        Visits visits = {last, 0};
+        EXPECT_EQ(os_heap_walk(end_at, &visits), -7);
+        EXPECT_EQ(visits.count, last);
+    }
+}
+
 CHILD_TEST(Walk, LeavesTheHeapAsItIs) {
     make_heap(300);
     os_stats before = stats_now();

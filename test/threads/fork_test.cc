@@ -103,6 +103,53 @@ static void fork_in_handler(int) {
     errno = saved;
 }
 
+/* Heaps of ended threads: one waits for a new thread, one was adopted by ours. */
+CHILD_TEST(Fork, KnowsWhichHeapsHaveNoThreadAnyMore) {
+    std::vector<void *> blocks = {os_malloc(100)};
+    std::thread([&] { blocks.push_back(os_malloc(100)); }).join();
+    struct heap *adopted = region_owner(blocks[1]);
+    while (adopted->merged_into == nullptr)
+        blocks.push_back(os_malloc(20000));
+    std::thread([&] { blocks.push_back(os_malloc(100)); }).join();
+    ASSERT_TRUE(region_owner(blocks.back())->parked);
+    pid_t child = fork();
+    if (child == 0)
+        live_on(blocks);
+    EXPECT_EQ(status_of(child), 0);
+    EXPECT_EQ(os_heap_check(), 0);
+}
+
+/* A thread that the fork left behind in the middle of a change: its heap is never used again. */
+CHILD_TEST(Fork, LeavesAHeapAloneThatIsNotSound) {
+    std::atomic<bool> ready{false}, stop{false};
+    struct heap *broken = nullptr;
+    std::thread other([&] {
+        EXPECT_NE(allocate(100), nullptr);
+        broken = thread_heap;
+        ready = true;
+        while (!stop)
+            usleep(1000);
+    });
+    os_free(os_malloc(1));
+    while (!ready)
+        usleep(1000);
+    pid_t child = fork();
+    if (child == 0) {
+        tags_join(broken->regions->lines, broken->regions->top);
+        os_malloc_trim(0);
+        EXPECT_TRUE(broken->unsure);
+        while (broken->parked && thread_heap->regions->next == nullptr)
+            EXPECT_NE(os_malloc(50000), nullptr);
+        EXPECT_TRUE(broken->unsure);
+        EXPECT_EQ(broken->merged_into, nullptr);
+        EXPECT_EQ(check_heap(thread_heap), 0);
+        _exit(testing::Test::HasFailure());
+    }
+    EXPECT_EQ(status_of(child), 0);
+    stop = true;
+    other.join();
+}
+
 CHILD_TEST(Fork, InASignalHandlerDoesNotHang) {
     struct sigaction action = {};
     action.sa_handler = fork_in_handler;

@@ -198,6 +198,43 @@ TEST(PrintfInteger, EqualsTheLibraryForRandomValues) {
     }
 }
 
+int print_list(const char *format, ...) __attribute__((format(printf, 1, 2)));
+int print_list(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    int length = os_vprintf(format, arguments);
+    va_end(arguments);
+    return length;
+}
+
+TEST(PrintfOutput, OfAnArgumentListGoesToStandardOutput) {
+    int ends[2], saved = dup(STDOUT_FILENO);
+    fflush(stdout);
+    ASSERT_EQ(pipe(ends), 0);
+    dup2(ends[1], STDOUT_FILENO);
+    int length = print_list("<%d %s>", 42, "text");
+    dup2(saved, STDOUT_FILENO);
+    char text[20] = {};
+    EXPECT_EQ(read(ends[0], text, sizeof text), 9);
+    EXPECT_STREQ(text, "<42 text>");
+    EXPECT_EQ(length, 9);
+    for (int file : {ends[0], ends[1], saved})
+        close(file);
+}
+
+// What cannot be written ends the call wherever it is noticed: in digits, in padding, in text.
+TEST(PrintfOutput, EndsWhereAWriteFails) {
+    const string text(3000, 'x');
+    for (const char *format : {"%.3000f|%s", "%-3000.1f|%s", "%3000.10e|%s", "%03000.2f%s"}) {
+        errno = 0;
+        EXPECT_EQ(os_dprintf(-1, format, 1.0 / 3, text.c_str()), -1) << format;
+        EXPECT_EQ(errno, EBADF) << format;
+    }
+    errno = 0;
+    EXPECT_EQ(os_dprintf(-1, "%s%lc%s", text.c_str(), wint_t(0xd800), text.c_str()), -1);
+    EXPECT_EQ(errno, EBADF) << "the first error counts";
+}
+
 TEST(PrintfInteger, TakesWidthAndPrecisionFromArguments) {
     for (int width : {-30, -5, -1, 0, 1, 5, 30})
         for (int precision : {INT_MIN, -2, -1, 0, 1, 8, 20}) {

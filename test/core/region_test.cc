@@ -1,0 +1,119 @@
+/* Where regions may lie, and a break that moves while we extend it. */
+#include "test/core/blocks.h"
+#include "test/core/isolated.h"
+#include "test/core/kernel.h"
+
+#include <gtest/gtest.h>
+
+#include <cerrno>
+
+namespace osmem {
+namespace {
+
+constexpr uintptr_t TIB = uintptr_t{1} << 40;
+
+constexpr size_t MOST = 200; /* blocks of this size, that is, fill more than any arena here */
+constexpr size_t GRANULES = 6000;
+
+bool is_there(const char *ptr) {
+    return ptr >= kernel::arena_start() && ptr < kernel::arena_break();
+}
+
+/* Allocates until a block lies in the arena that was opened last; false: there is no memory. */
+bool reach_arena() {
+    for (size_t i = 0; i < MOST; i++) {
+        char *ptr = allocate(GRANULES);
+        if (ptr == nullptr)
+            return false;
+        fill(ptr, granules_bytes(GRANULES), 1);
+        if (is_there(ptr))
+            return os_malloc_usable_size(ptr) == granules_bytes(GRANULES);
+    }
+    return false;
+}
+
+/* Three zones of address space are known; what lies beyond is as if there were no memory. */
+void expect_no_fourth_zone(size_t last_arena) {
+    region_near.base = REGION_BYTES;
+    for (uintptr_t address : {16 * TIB, 24 * TIB}) {
+        kernel::open_arena(2 * REGION_BYTES - 4096, 4096, address);
+        ASSERT_TRUE(reach_arena());
+        ASSERT_GE(reinterpret_cast<uintptr_t>(kernel::arena_start()), address);
+    }
+    EXPECT_EQ(region_owner(reinterpret_cast<void *>(32 * TIB)), nullptr);
+    kernel::open_arena(last_arena, 4096, 32 * TIB);
+    EXPECT_FALSE(reach_arena());
+    EXPECT_NE(kernel::arena_start(), kernel::arena_break()) << "the break was not tried";
+    /* Each block is mapped by itself by now, and a region that is of no use does not stay. */
+    size_t mapped = kernel::mapped_bytes();
+    EXPECT_EQ(region_owner(allocate(GRANULES)), nullptr);
+    EXPECT_EQ(kernel::mapped_bytes() - mapped, align_up(granules_bytes(GRANULES), system_page()));
+    EXPECT_EQ(os_heap_check(), 0);
+}
+
+/* A whole region, or less than one. */
+ISOLATED_TEST(Zones, AreThree) {
+    SKIP_IF_PARANOID();
+    expect_no_fourth_zone(3 * REGION_BYTES);
+}
+ISOLATED_TEST(Zones, AreThreeForAYoungRegionToo) {
+    SKIP_IF_PARANOID();
+    expect_no_fourth_zone(REGION_BYTES + 600 * KIB);
+}
+
+/* Someone takes so much of the break, while we look at it, that our region would not fit. */
+ISOLATED_TEST(MovingBreak, IsExtendedByWhatIsMissing) {
+    kernel::move_break_after_look(REGION_BYTES - 2048);
+    char *ptr = allocate(100);
+    ASSERT_NE(ptr, nullptr);
+    EXPECT_EQ(kernel::count(kernel::SBRK).calls, 2u);
+    EXPECT_GE(ptr, kernel::arena_start() + REGION_BYTES - 2048) << "in what is someone else's";
+    EXPECT_LT(ptr, kernel::arena_break());
+    fill(ptr, 1600, 1);
+    exhaust_heap();
+}
+
+ISOLATED_TEST(MovingBreak, IsMadeUpForByAMappingWhereItCannotBeExtended) {
+    kernel::move_break_after_look(REGION_BYTES - 2048);
+    kernel::refuse(kernel::SBRK, 2);
+    char *ptr = allocate(100);
+    ASSERT_NE(ptr, nullptr);
+    EXPECT_FALSE(is_there(ptr));
+    fill(ptr, 1600, 1);
+}
+
+/* A region of a break that someone moved never counts as fresh, not when it grows either. */
+ISOLATED_TEST(MovingBreak, BringsNoFreshMemory) {
+    kernel::open_arena(REGION_BYTES + 1 * MIB, REGION_BYTES - 4096);
+    ASSERT_TRUE(reach_arena());
+    ASSERT_NE(sbrk(5000), reinterpret_cast<void *>(-1));
+    kernel::grant_dirty_memory();
+    const struct region *young = thread_heap->current, *old = young;
+    while ((young = thread_heap->current) == old)
+        ASSERT_NE(allocate(5000), nullptr);
+    ASSERT_LT(young->committed, REGION_GRANULES);
+    size_t committed = young->committed;
+    while (young->committed == committed)
+        ASSERT_NE(allocate(1000), nullptr);
+    ASSERT_EQ(thread_heap->current, young);
+    for (int i = 0; i < 20; i++) {
+        void *ptr = os_calloc(1, 16000);
+        ASSERT_NE(ptr, nullptr);
+        EXPECT_TRUE(is_zero(ptr, 16000));
+    }
+}
+
+/* Too large for a region with what its alignment costs. */
+ISOLATED_TEST(Region, RefusesWhatFitsIntoNone) {
+    kernel::refuse(kernel::MMAP);
+    errno = 0;
+    EXPECT_EQ(os_aligned_alloc(REGION_BYTES / 2, granules_bytes(REGION_CAPACITY)), nullptr);
+    EXPECT_EQ(errno, ENOMEM);
+    errno = 0;
+    EXPECT_EQ(os_aligned_alloc(size_t{1} << 63, 1), nullptr);
+    EXPECT_EQ(errno, ENOMEM);
+    EXPECT_NE(os_malloc(granules_bytes(REGION_CAPACITY - 1)), nullptr);
+}
+
+} // namespace
+} // namespace osmem

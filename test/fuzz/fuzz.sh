@@ -30,7 +30,7 @@ case $target in calls) longest=1001 ;; conf) longest=150 ;; *) longest=34 ;; esa
 if [ -n "$merge" ]; then
     smallest=$(mktemp -d)
     trap 'rm -rf "$smallest"' EXIT
-    "$fuzzer" -merge=1 -rss_limit_mb=0 -max_len="$longest" "$smallest" "$corpus" "$found"
+    "$fuzzer" -set_cover_merge=1 -rss_limit_mb=0 -max_len="$longest" "$smallest" "$corpus" "$found"
     rm -f "$corpus"/*
     cp "$smallest"/* "$corpus"/
     exit

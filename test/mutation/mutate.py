@@ -14,6 +14,7 @@ use the mutated header themselves.
 import argparse
 import concurrent.futures
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -34,7 +35,7 @@ SUITES = [
     "//test/core:" + name for name in (
         "aligned_test", "best_fit_test", "bins_test", "calloc_test", "coalesce_test", "faults_test",
         "foreign_break_test", "growth_test", "large_test", "misuse_test", "preallocation_test", "purge_test",
-        "quick_test", "realloc_test", "sizes_test", "slab_test", "split_test", "tags_test")
+        "quick_test", "realloc_test", "region_test", "registry_test", "sizes_test", "slab_test", "split_test", "system_test", "tags_test")
 ] + [
     "//test/model:" + name for name in (
         "check_mapped_test", "check_test", "conf_test", "mapped_test", "misuse_test", "model_test", "random_test",
@@ -68,6 +69,7 @@ BINARY = {
     "+=": ["-="], "-=": ["+="], "&=": ["|="], "|=": ["&="], "<<=": [">>="], ">>=": ["<<="], "*": ["+"], "/": ["*"],
     "%": ["/"], "^": ["&"],
 }
+NEGATED = object()  # stands for the same in `(!…)`
 TYPES = {"void", "char", "int", "size_t", "uint8_t", "uint32_t", "uint64_t", "uintptr_t", "bool", "unsigned", "long",
          "return", "case", "heap", "region", "entry", "conf"}
 
@@ -171,9 +173,8 @@ def changes(tokens):
             other = "false" if token.text == "true" else "true"
             yield token.start, end, other, f"{token.text} is {other}"
         elif token.text in ("if", "while") and after.text == "(":
-            last = closing(tokens, index + 1)
-            yield after.start, after.start + 1, "(!(", f"the condition of {token.text} is negated"
-            del last
+            last = tokens[closing(tokens, index + 1)].start + 1
+            yield after.start, last, NEGATED, f"the condition of {token.text} is negated"
         elif token.text in ("break", "continue") and after.text == ";":
             yield token.start, end, "", f"{token.text} is left out"
         if before.text in (";", "{", "}") or before.text == ")" and statement_follows(tokens, index):
@@ -214,13 +215,17 @@ def removable(tokens, index):
     return None
 
 
+@functools.lru_cache(maxsize=None)
+def source_of(path):
+    """As it was at first, should someone edit it meanwhile."""
+    return (ROOT / path).read_text()
+
+
 def mutants_of(path):
-    source = (ROOT / path).read_text()
+    source = source_of(path)
     tokens = tokens_of(source)
     for start, end, replacement, change in changes(tokens):
-        if replacement == "(!(":
-            last = closing(tokens, next(i for i, token in enumerate(tokens) if token.start == start))
-            end = tokens[last].start + 1
+        if replacement is NEGATED:
             replacement = "(!" + source[start:end] + ")"
         line = source.count("\n", 0, start) + 1
         text = " ".join(source.splitlines()[line - 1].split())
@@ -307,7 +312,7 @@ class Build:
         """Links the mutant's program in `folder`; else the reason why there is none."""
         overlay = folder / "overlay"
         (overlay / "osmem").mkdir(parents=True)
-        source = (ROOT / mutant.file).read_text()
+        source = source_of(mutant.file)
         (overlay / mutant.file).write_text(source[:mutant.start] + mutant.replacement + source[mutant.end:])
         core, suites, same = dict(self.original), {}, True
         for each in self.sources:

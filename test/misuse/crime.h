@@ -40,8 +40,8 @@
 #define EVERY_CALL (FREE | REALLOC | USABLE_SIZE)
 
 /*
- * What osmem is expected to do: a regular expression that is found in its message, at once or not;
- * or one of these words.
+ * What osmem is expected to do: a regular expression that is found in its message, which comes at
+ * once, of racing crimes perhaps late; or one of these words.
  */
 #define UNNOTICED "unnoticed"
 #define TRAPPED "trapped"

@@ -30,8 +30,8 @@ class Outcome:
         self.said = said  # the last line of the allocator, or of the model
         self.trapped = trapped
 
-    def meets(self, expected):
-        """Whether this is what a crime of osmem's is expected to lead to."""
+    def meets(self, expected, may_be_late):
+        """Whether this is what a crime is expected to lead to under osmem."""
         stopped = self.word in ("stopped", "late")
         if expected == "stopped":
             return stopped
@@ -41,7 +41,8 @@ class Outcome:
             return self.word == expected
         if expected == "unnoticed or trapped":
             return self.word == "unnoticed" or self.trapped
-        return stopped and re.search(r"^osmem: .*(%s)" % expected, self.said) is not None
+        in_time = self.word == "stopped" or may_be_late and stopped
+        return in_time and re.search(r"^osmem: .*(%s)" % expected, self.said) is not None
 
     def __str__(self):
         return self.word + (": " + self.said if self.said else "")

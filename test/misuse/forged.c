@@ -62,15 +62,16 @@ static void *copied(const struct crime *crime) {
 /* A copy of all that lies in the same 4 MiB as a live block, as far as it can be read. */
 static void *copied_whole(const struct crime *crime) {
     uintptr_t ptr = (uintptr_t)shadow_surrounded(crime->size), base = ptr & ~(CHUNK - 1);
-    char *space = mmap(NULL, 2 * CHUNK, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *space = mmap(NULL, 2 * CHUNK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     int memory = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
     if (space == MAP_FAILED || memory < 0)
         crime_impossible("neither space nor /proc/self/mem");
+    shadow_enter(space, 2 * CHUNK, false);
+    shadow_spoil(space, 2 * CHUNK);
     char *copy = (char *)(((uintptr_t)space + CHUNK - 1) & ~(CHUNK - 1));
     for (size_t at = 0; at < CHUNK; at += PAGE) {
-        if (pread(memory, copy + at, PAGE, (off_t)(base + at)) < 0)
-            continue; /* nothing is there */
+        ssize_t got = pread(memory, copy + at, PAGE, (off_t)(base + at));
+        (void)got; /* -1: nothing is there */
     }
     close(memory);
     return copy + (ptr - base);

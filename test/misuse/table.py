@@ -19,6 +19,7 @@ import outcome
 
 OSMEM, GUARDED, BASE = "osmem", "osmem guarded", "glibc"
 WORDS = list(reversed(outcome.WORST_FIRST))
+PLACE_BEGIN, PLACE_END = "<!-- misuse table -->\n", "<!-- end of misuse table -->"
 MEANING = {
     "stopped": "stopped at once",
     "late": "stopped late",
@@ -69,15 +70,18 @@ def allocators_wanted(options, crimes):
 
 def run(options, crimes, allocators):
     """Crime's name -> allocator -> its outcomes, the worst first."""
-    results = {}
+    results, is_terminal = {}, sys.stderr.isatty()
     for index, crime in enumerate(crimes):
-        if sys.stderr.isatty():
-            say("\r\033[K[%d/%d] %s" % (index + 1, len(crimes), crime.name), end="")
+        where = "[%d/%d] " % (index + 1, len(crimes))
+        if is_terminal:
+            say("\r\033[K" + where + crime.name, end="")
+        elif index == 0 or crime.kind != crimes[index - 1].kind:
+            say(where + crime.kind)
         results[crime.name] = {
             name: outcome.commit(options.crimes, crime, environment)
             for name, environment in allocators.items()
         }
-    if sys.stderr.isatty():
+    if is_terminal:
         say("\r\033[K", end="")
     return results
 
@@ -161,6 +165,19 @@ def markdown(crimes, results, names):
     )
 
 
+def markdown_write(path, text):
+    """Into the place that a document has for it, else a file of its own."""
+    before, after = "", ""
+    if os.path.exists(path):
+        with open(path) as file:
+            head, begin, rest = file.read().partition(PLACE_BEGIN)
+        _, end, tail = rest.partition(PLACE_END)
+        if end:
+            before, after = head + begin + "\n", end + tail
+    with open(path, "w") as file:
+        file.write(before + text + after)
+
+
 def document(crimes, results, allocators):
     return {
         "allocators": allocators,
@@ -200,7 +217,7 @@ def options_parse(arguments):
     add("--allocators", metavar="A,B", help="only these, and glibc")
     add("--allocator", dest="added", action="append", default=[], metavar="NAME=PATH",
         help="one more, a library for LD_PRELOAD")
-    add("--markdown", metavar="FILE", help="the tables for docs/reliability.md")
+    add("--markdown", metavar="FILE", help="the tables; docs/reliability.md has a place for them")
     add("--json", metavar="FILE", help="all outcomes, with what was said")
     options = parser.parse_args(arguments)
     try:
@@ -229,8 +246,7 @@ def main():
         print_rows(head, rows)
     warn_of_innocents(crimes, results)
     if options.markdown:
-        with open(options.markdown, "w") as file:
-            file.write(markdown(crimes, results, names))
+        markdown_write(options.markdown, markdown(crimes, results, names))
     if options.json:
         with open(options.json, "w") as file:
             json.dump(document(crimes, results, allocators), file, indent=1)

@@ -1,5 +1,7 @@
 #include "osmem/mapped.h"
 
+#include <string.h>
+
 #include "osmem/conf.h"
 #include "osmem/invariants.h"
 #include "osmem/region.h"
@@ -42,12 +44,14 @@ static struct entry *registry_find(uintptr_t address) {
     return &registry.slots[slot];
 }
 
-static bool registry_grow(void) {
+static size_t registry_bytes(size_t capacity) {
+    return align_up(capacity * sizeof(struct entry), system_page());
+}
+
+/* To twice the capacity, in `slots`, which read as zero. */
+static void registry_grow(struct entry *slots) {
     struct entry *old = registry.slots;
     size_t old_capacity = registry.capacity;
-    struct entry *slots = system_map_own(align_up(2 * old_capacity * sizeof *old, system_page()));
-    if (slots == NULL)
-        return false;
     registry.slots = slots;
     registry.capacity = 2 * old_capacity;
     for (size_t i = 0; i < old_capacity; i++) {
@@ -55,13 +59,17 @@ static bool registry_grow(void) {
             *registry_find(old[i].address) = old[i];
     }
     if (old != registry_first)
-        system_unmap_own(old, align_up(old_capacity * sizeof *old, system_page()));
-    return true;
+        system_unmap_own(old, registry_bytes(old_capacity));
 }
 
+/* False: it is full, and there is no memory to make it larger. */
 static bool registry_insert(struct entry entry) {
-    if (2 * (registry.count + 1) > registry.capacity && !registry_grow())
-        return false;
+    if (2 * (registry.count + 1) > registry.capacity) {
+        struct entry *slots = system_map_own(registry_bytes(2 * registry.capacity));
+        if (slots == NULL)
+            return false;
+        registry_grow(slots);
+    }
     *registry_find(entry.address) = entry;
     registry.count++;
     registry.bytes += entry.length;
@@ -165,11 +173,35 @@ static void *map_aligned(size_t length, size_t alignment) {
     return system_map_aligned(length, alignment);
 }
 
+/* Makes the registry larger with memory of the break, which comes under a lock of a lower rank. */
+static bool registry_grow_apart(size_t capacity) {
+    struct mapping memory = {0, registry_bytes(2 * capacity) + 2 * SYSTEM_MARGIN};
+    char *start = region_break_apart(memory.length, system_page());
+    if (start == NULL)
+        return false;
+    memory.address = (uintptr_t)start;
+    struct entry *slots = (struct entry *)(void *)(start + SYSTEM_MARGIN);
+    memset(slots, 0, registry_bytes(2 * capacity));
+    system_lock(&mapped_lock);
+    bool grows = registry.capacity == capacity;
+    if (grows)
+        registry_grow(slots);
+    system_unlock(&mapped_lock);
+    if (!grows)
+        unmap_all(&memory, 1);
+    return true;
+}
+
 /* The block that a mapping is from now on; NULL, and it is unmapped: no memory for the entry. */
 static void *enter(struct mapping mapping, size_t size) {
-    system_lock(&mapped_lock);
-    bool entered = registry_insert((struct entry){mapping.address, mapping.length, size});
-    system_unlock(&mapped_lock);
+    bool entered;
+    size_t capacity;
+    do {
+        system_lock(&mapped_lock);
+        capacity = registry.capacity;
+        entered = registry_insert((struct entry){mapping.address, mapping.length, size});
+        system_unlock(&mapped_lock);
+    } while (!entered && registry_grow_apart(capacity));
     if (!entered)
         unmap_all(&mapping, 1);
     return entered ? (void *)mapping.address : NULL;

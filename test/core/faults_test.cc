@@ -443,5 +443,21 @@ ISOLATED_TEST(Refused, LargeBlocksComeFromTheBreak) {
     check_and_free(blocks, 3000);
 }
 
+/* More of them than the registry of mapped blocks has room for at first. */
+ISOLATED_TEST(Refused, ManyLargeBlocksComeFromTheBreak) {
+    kernel::open_arena(16 * ARENA_BYTES);
+    kernel::refuse(kernel::MMAP);
+    std::vector<char *> blocks;
+    for (size_t i = 0; i < 300; i++) {
+        blocks.push_back(static_cast<char *>(os_malloc(5 * MIB)));
+        ASSERT_NE(blocks.back(), nullptr) << i;
+        fill(blocks.back(), 100, i);
+    }
+    for (size_t i = 0; i < 300; i++) {
+        ASSERT_TRUE(is_filled(blocks[i], 100, i));
+        os_free(blocks[i]);
+    }
+}
+
 } // namespace
 } // namespace osmem

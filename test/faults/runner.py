@@ -16,7 +16,7 @@ import catalogue
 FOLDER = "test/faults"
 OSMEM = "malloc/libosmem-malloc.so"
 SKIPPED = 77
-SHORT_S, LONG_S = 50, 800
+SHORT_S, LONG_S = 250, 800
 
 
 class Verdict:

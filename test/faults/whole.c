@@ -64,7 +64,7 @@ int main(int argc, char **argv) {
     require(setrlimit(resource, &limit) == 0, "setrlimit: %s", strerror(errno));
     struct node *list = NULL;
     uint64_t random = 3;
-    size_t rounds = count_of(argc, argv, 12, 120), first[6] = {0};
+    size_t rounds = count_of(argc, argv, 7, 120), first[6] = {0};
     for (size_t round = 0; round < rounds; round++) {
         size_t kind = round % 6, held = fill(&list, largest[kind], &random);
         if (round < 6)

@@ -16,7 +16,7 @@ import catalogue
 FOLDER = "test/faults"
 OSMEM = "malloc/libosmem-malloc.so"
 SKIPPED = 77
-SHORT_S, LONG_S = 250, 800
+SHORT_S, LONG_S = 250, 850  # before a program counts as hanging
 
 
 class Verdict:
@@ -36,7 +36,7 @@ def command_of(case, library, long):
     return [os.path.join(FOLDER, words[0])] + words[1:] + (["long"] if long else [])
 
 
-def run(case, library, long):
+def run(case, library, options):
     """`library` None: the program on what it has, glibc's allocator."""
     preloads = "ALLOCATOR" not in catalogue.CASES[case].command
     if library is None and not preloads:
@@ -47,7 +47,7 @@ def run(case, library, long):
         environment["LD_PRELOAD"] = os.path.abspath(library)
     # A group of its own, so that children of a program that hangs end with it.
     process = subprocess.Popen(
-        command_of(case, library, long),
+        command_of(case, library, options.long),
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -55,7 +55,7 @@ def run(case, library, long):
         start_new_session=True,
     )
     try:
-        output = process.communicate(timeout=LONG_S if long else SHORT_S)[1]
+        output = process.communicate(timeout=options.limit)[1]
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
@@ -72,7 +72,7 @@ def run(case, library, long):
 
 
 def test(options):
-    verdict = run(options.case, OSMEM, options.long)
+    verdict = run(options.case, OSMEM, options)
     print(verdict)
     return 0 if verdict.kind in ("passed", "skipped") else 1
 
@@ -99,7 +99,7 @@ def allocators(options):
 
 def repeat(case, library, options):
     """The cell, and what the first run that did not pass said."""
-    verdicts = [run(case, library, options.long) for _ in range(options.repeat)]
+    verdicts = [run(case, library, options) for _ in range(options.repeat)]
     bad = [verdict for verdict in verdicts if verdict.kind not in ("passed", "skipped")]
     if bad:
         how = "%d of %d " % (len(bad), len(verdicts)) if len(verdicts) > 1 else ""
@@ -141,9 +141,10 @@ def main():
     commands = parser.add_subparsers(dest="command")
     one = commands.add_parser("test")
     one.add_argument("case", choices=sorted(catalogue.CASES))
-    one.add_argument("--long", action="store_true", help="the large counts")
     every = commands.add_parser("table")
-    every.add_argument("--long", action="store_true", help="the large counts")
+    for each in one, every:
+        each.add_argument("--long", action="store_true", help="the large counts")
+        each.add_argument("--limit", type=int, metavar="S", help="seconds until a program counts as hanging")
     every.add_argument("--repeat", type=int, default=1, metavar="N", help="each N times; all have to pass")
     every.add_argument("--filter", default="", metavar="REGEX", help="only the faults whose name matches")
     every.add_argument("--allocators", metavar="A,B", help="only these")
@@ -151,6 +152,7 @@ def main():
     options = parser.parse_args()
     if options.command is None:
         parser.error("test or table?")
+    options.limit = options.limit or (LONG_S if options.long else SHORT_S)
     return test(options) if options.command == "test" else table(options)
 
 

@@ -423,7 +423,7 @@ ISOLATED_TEST(Refused, LargeBlocksComeFromTheBreak) {
     kernel::refuse(kernel::MMAP);
     /* Someone else moves the break: what it grants need not be zero from now on. */
     ASSERT_NE(sbrk(100), reinterpret_cast<void *>(-1));
-    std::vector<char *> blocks = fill_heap(3000, 2 * REGION_BYTES);
+    std::vector<char *> blocks = fill_heap(3000, scaled(2 * REGION_BYTES));
     kernel::grant_dirty_memory();
     for (size_t alignment : {size_t{16}, MIB, 64 * MIB}) {
         char *large = static_cast<char *>(os_aligned_alloc(alignment, 20 * MIB + 1));
@@ -432,7 +432,7 @@ ISOLATED_TEST(Refused, LargeBlocksComeFromTheBreak) {
         EXPECT_TRUE(large > kernel::arena_start() && large < kernel::arena_break());
         fill(large, 20 * MIB, alignment);
         /* The heap goes on before and behind it. */
-        check_and_free(fill_heap(3000, 2 * REGION_BYTES), 3000);
+        check_and_free(fill_heap(3000, scaled(2 * REGION_BYTES)), 3000);
         EXPECT_TRUE(is_filled(large, 20 * MIB, alignment));
         os_free(large);
     }

@@ -1,6 +1,7 @@
 /*
- * sandbox [threads] - whoever makes a system call that is not in the list is killed. The list is
- * what an allocator needs: memory and, with threads, to wait for each other.
+ * sandbox [start|threads] - whoever makes a system call that is not in the list is killed: after a
+ * first allocation, before it, or with threads. The list is what an allocator needs: memory and,
+ * with threads, to wait for each other.
  */
 #include "test/faults/fault.h"
 
@@ -61,6 +62,8 @@ int main(int argc, char **argv) {
     pthread_t threads[THREADS - 1];
     for (size_t i = 0; i < THREADS; i++)
         workloads[i] = (struct workload){.random = i, .largest = MIB, .limit = 30 * MIB};
+    if (argc < 2 || strcmp(argv[1], "start") != 0)
+        free(malloc(100));
     pthread_barrier_init(&filtered, NULL, THREADS);
     for (size_t i = 1; threaded && i < THREADS; i++)
         require(pthread_create(&threads[i - 1], NULL, work, &workloads[i]) == 0, "no thread");

@@ -42,18 +42,19 @@ static struct heap **owner_slot(const void *ptr) {
 /* Some region is hollow, or was: where its blocks were, the kernel may map others. */
 static bool some_are_hollow;
 
-static bool lies_in_hollow(const void *ptr) {
+static __attribute__((noinline, cold)) struct heap *owner_beside_hollow(const void *ptr,
+                                                                        struct heap *owner) {
     const struct region *region = region_of(ptr);
-    return load_relaxed(&region->hollow) != 0 &&
-           region_granule(ptr) >= load_relaxed(&region->committed);
+    if (owner != NULL && load_relaxed(&region->hollow) != 0 &&
+        region_granule(ptr) >= load_relaxed(&region->committed))
+        return NULL;
+    return owner;
 }
 
 struct heap *region_owner(const void *ptr) {
     struct heap **slot = owner_slot(ptr);
     struct heap *owner = slot == NULL ? NULL : __atomic_load_n(slot, __ATOMIC_ACQUIRE);
-    if (unlikely(load_relaxed(&some_are_hollow)) && owner != NULL && lies_in_hollow(ptr))
-        return NULL;
-    return owner;
+    return unlikely(load_relaxed(&some_are_hollow)) ? owner_beside_hollow(ptr, owner) : owner;
 }
 
 void region_set_owner(struct region *region, struct heap *heap) {

@@ -222,14 +222,27 @@ void region_retire(struct region *region) {
     system_unlock(&region_lock);
 }
 
+/*
+ * Bytes of the whole pages in the granules [start, end), of which the first begins a page: the page
+ * at an odd end may be someone else's too, who took the break behind us.
+ */
+static size_t hollow_bytes(size_t start, size_t end) {
+    return align_down(granules_bytes(end), system_page()) - granules_bytes(start);
+}
+
 bool region_hollow(struct region *region, size_t start) {
     region_retire(region);
-    size_t end = load_relaxed(&region->committed);
+    size_t end = load_relaxed(&region->committed), bytes = hollow_bytes(start, end);
+    char *first = region_block(region, start);
+    if (bytes == 0)
+        return false;
+    /* What stays of the last page is to read as zero as the rest will. */
+    memset(first + bytes, 0, granules_bytes(end - start) - bytes);
     /* Before others can find a new mapping there. */
     store_relaxed(&some_are_hollow, true);
     store_relaxed(&region->hollow, (uint32_t)end);
     store_relaxed(&region->committed, (uint32_t)start);
-    bool done = system_unmap(region_block(region, start), granules_bytes(end - start));
+    bool done = system_unmap(first, bytes);
     if (!done) {
         store_relaxed(&region->committed, (uint32_t)end);
         store_relaxed(&region->hollow, 0);
@@ -239,7 +252,7 @@ bool region_hollow(struct region *region, size_t start) {
 
 bool region_refill(struct region *region) {
     size_t start = load_relaxed(&region->committed), end = region->hollow;
-    if (!system_map_at((uintptr_t)region_block(region, start), granules_bytes(end - start)))
+    if (!system_map_at((uintptr_t)region_block(region, start), hollow_bytes(start, end)))
         return false;
     store_relaxed(&region->committed, (uint32_t)end);
     store_relaxed(&region->hollow, 0);

@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <unistd.h>
+#include <vector>
 
 namespace osmem {
 namespace {
@@ -96,6 +98,9 @@ ISOLATED_TEST(MovingBreak, BringsNoFreshMemory) {
     while (young->committed == committed)
         ASSERT_NE(allocate(1000), nullptr);
     ASSERT_EQ(thread_heap->current, young);
+    void *last = os_malloc(100000);
+    os_free(last);
+    os_malloc_trim(0);
     for (int i = 0; i < 20; i++) {
         void *ptr = os_calloc(1, 16000);
         ASSERT_NE(ptr, nullptr);
@@ -103,16 +108,50 @@ ISOLATED_TEST(MovingBreak, BringsNoFreshMemory) {
     }
 }
 
-/* Too large for a region with what its alignment costs. */
+/* A region that is given back whole leaves the page that it shares with someone else. */
+ISOLATED_TEST(MovingBreak, KeepsWhatIsNotOursWhenRegionsAreGivenBack) {
+    std::vector<char *> ours;
+    while (thread_heap->granules < REGION_GRANULES / 2)
+        ours.push_back(allocate(GRANULES));
+    ASSERT_FALSE(is_at(kernel::arena_break(), system_page()));
+    char *theirs = static_cast<char *>(sbrk(1000));
+    fill(theirs, 1000, 7);
+    for (char *each : ours)
+        fill(each, granules_bytes(GRANULES), 1);
+    for (char *each : ours)
+        os_free(each);
+    kernel::refuse(kernel::SBRK);
+    kernel::refuse(kernel::MMAP, 1, 1);
+    ASSERT_NE(os_malloc(8 * MIB), nullptr);
+    if (!is_paranoid()) {
+        EXPECT_NE(thread_heap->hollow, 0u) << "nothing was given back";
+    }
+    ASSERT_TRUE(is_filled(theirs, 1000, 7));
+    /* And what comes again reads as zero to its end. */
+    for (size_t i = 0; i < ours.size(); i++) {
+        void *ptr = os_calloc(GRANULES, GRANULE_BYTES);
+        ASSERT_NE(ptr, nullptr);
+        EXPECT_TRUE(is_zero(ptr, granules_bytes(GRANULES)));
+    }
+    exhaust_heap();
+    ASSERT_TRUE(is_filled(theirs, 1000, 7));
+}
+
+/* Too large for a region with what its alignment costs: mapped, it leaves the heap as it is. */
 ISOLATED_TEST(Region, RefusesWhatFitsIntoNone) {
+    allocate(1);
+    size_t granules = thread_heap->granules;
     kernel::refuse(kernel::MMAP);
+    void *ptr = os_aligned_alloc(REGION_BYTES / 2, granules_bytes(REGION_CAPACITY));
+    EXPECT_EQ(region_owner(ptr), nullptr);
+    kernel::refuse(kernel::SBRK);
     errno = 0;
     EXPECT_EQ(os_aligned_alloc(REGION_BYTES / 2, granules_bytes(REGION_CAPACITY)), nullptr);
     EXPECT_EQ(errno, ENOMEM);
     errno = 0;
     EXPECT_EQ(os_aligned_alloc(size_t{1} << 63, 1), nullptr);
     EXPECT_EQ(errno, ENOMEM);
-    EXPECT_NE(os_malloc(granules_bytes(REGION_CAPACITY - 1)), nullptr);
+    EXPECT_EQ(thread_heap->granules, granules);
 }
 
 } // namespace

@@ -131,6 +131,20 @@ ISOLATED_TEST(Purge, LearnsToABound) {
     EXPECT_LT(resident(), 8 * MIB);
 }
 
+/* What was freed is all in the untouched end of the only region. */
+ISOLATED_TEST(Purge, IncludesTheEnd) {
+    std::vector<char *> blocks;
+    while (thread_heap->granules < REGION_GRANULES * 3 / 4)
+        blocks.push_back(static_cast<char *>(memset(allocate(6000), 1, granules_bytes(6000))));
+    ASSERT_EQ(thread_heap->regions->next, nullptr);
+    for (; !blocks.empty(); blocks.pop_back())
+        os_free(blocks.back());
+    EXPECT_GE(kernel::count(kernel::MADVISE).bytes, 1 * MIB);
+    os_stats stats;
+    os_malloc_stats(&stats);
+    EXPECT_LE(stats.resident, 2 * MIB);
+}
+
 ISOLATED_TEST(Purge, DoesNotHappenWhereItIsSwitchedOff) {
     conf.purge = false;
     std::vector<char *> blocks = burst(scaled(32) * MIB, 4000, 77);

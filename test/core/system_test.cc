@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
+#include <ctime>
 #include <string>
 
 namespace osmem {
@@ -59,6 +60,13 @@ ISOLATED_TEST(System, CountsNothingResidentWhereNothingIsMapped) {
     errno = 5;
     EXPECT_EQ(system_resident(ptr, 4 * MIB), 0u);
     EXPECT_EQ(errno, 5);
+}
+
+TEST(System, CountsMilliseconds) {
+    timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    auto expected = static_cast<uint32_t>(now.tv_sec * 1000 + now.tv_nsec / 1000000);
+    EXPECT_LT(system_milliseconds() - expected + 100, 1000u);
 }
 
 TEST(Die, WritesOneLineAndAborts) {

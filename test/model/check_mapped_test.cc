@@ -51,6 +51,7 @@ void expect_found(enum invariant invariant, bool of_extent, void (*damage)(uintp
 TEST(CheckMapped, FindsAnEntryThatIsNoMapping) {
     expect_found(INVARIANT_M1, false, [](uintptr_t *entry) { entry[1]++; });
     expect_found(INVARIANT_M1, false, [](uintptr_t *entry) { entry[1] = 0; });
+    expect_found(INVARIANT_M1, false, [](uintptr_t *entry) { entry[0] += 16; });
 }
 
 TEST(CheckMapped, FindsAMissingEntry) {

@@ -38,14 +38,15 @@ SUITES = [
         "quick_test", "realloc_test", "region_test", "registry_test", "sizes_test", "slab_test", "split_test", "system_test", "tags_test")
 ] + [
     "//test/model:" + name for name in (
-        "check_mapped_test", "check_test", "conf_test", "mapped_test", "misuse_test", "model_test", "random_test",
-        "stats_test")
+        "check_mapped_test", "check_test", "conf_test", "mapped_test", "misuse_test", "model_test", "properties_test",
+        "random_test", "stats_test")
 ] + ["//test/threads:" + name for name in ("exit_test", "fork_test", "threads_test")]
 # The suites that call the functions of a header themselves, and not by the core alone.
 DIRECT = {
-    "osmem/bins.h": ["bins_test"],
-    "osmem/quick.h": ["quick_test"],
-    "osmem/tags.h": ["tags_test"],
+    "osmem/bins.h": ["test/core/bins_test"],
+    "osmem/quick.h": ["test/core/quick_test", "test/model/properties_test"],
+    "osmem/region.h": ["test/model/properties_test"],
+    "osmem/tags.h": ["test/core/tags_test"],
 }
 C_FLAGS = [
     "-std=gnu11", "-O1", "-DNDEBUG", "-w", "-fno-builtin-malloc", "-fno-builtin-calloc", "-fno-builtin-realloc",
@@ -262,6 +263,10 @@ class Build:
         self.bazel = pathlib.Path(output("./bazelw", "info", "execution_root", cwd=ROOT).strip())
         self.bin = pathlib.Path(output("./bazelw", "info", "bazel-bin", cwd=ROOT).strip())
         self.folder = folder
+        # Copies, so that the sources may be edited and built again meanwhile.
+        self.tree = folder / "tree"
+        for part in ("osmem", "utils", "test"):
+            shutil.copytree(ROOT / part, self.tree / part, ignore=shutil.ignore_patterns("corpus"))
         self.objects, self.options = {}, set()
         for suite in SUITES:
             self.read_link(suite)
@@ -277,29 +282,32 @@ class Build:
         params = self.bin / (suite.removeprefix("//").replace(":", "/") + "-2.params")
         for word in params.read_text().split("\n"):
             if word.endswith(".o") and "/osmem/_objs/" not in word:
-                self.objects[word] = str(self.bazel / word)
+                copy = self.folder / word.removeprefix("bazel-out/")
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(self.bazel / word, copy)
+                self.objects[word] = str(copy)
             elif word.startswith("-Wl,--wrap="):
                 self.options.add(word)
             elif "rapidcheck" in word or word.startswith("-lrapid"):
                 self.options.add(word)
 
     def headers_of(self, source):
-        return set(re.findall(r"osmem/\w+\.h", output("gcc", "-MM", "-I.", source, cwd=ROOT)))
+        return set(re.findall(r"osmem/\w+\.h", output("gcc", "-MM", "-I.", source, cwd=self.tree)))
 
     def compile(self, source, overlay, folder):
         """The object of a source of the core; None if it does not compile."""
         target = folder / (pathlib.Path(source).stem + ".o")
         path = source if overlay is None or not (overlay / source).exists() else str(overlay / source)
         include = ([f"-I{overlay}"] if overlay is not None else []) + ["-I."]
-        done = subprocess.run(["gcc", *C_FLAGS, *include, "-c", "-o", target, path], cwd=ROOT,
+        done = subprocess.run(["gcc", *C_FLAGS, *include, "-c", "-o", target, path], cwd=self.tree,
                               stderr=subprocess.DEVNULL)
         return target if done.returncode == 0 else None
 
-    def compile_suite(self, name, overlay, folder):
-        target = folder / (name + ".o")
+    def compile_suite(self, path, overlay, folder):
+        target = folder / (pathlib.Path(path).name + ".o")
         done = subprocess.run(["g++", *CXX_FLAGS, f"-I{overlay}", "-I.", "-I/usr/src/googletest/googletest/include",
                                "-I/usr/src/googletest/googlemock/include", "-c", "-o", target,
-                               f"test/core/{name}.cc"], cwd=ROOT, stderr=subprocess.DEVNULL)
+                               path + ".cc"], cwd=self.tree, stderr=subprocess.DEVNULL)
         return target if done.returncode == 0 else None
 
     def link(self, core, suites, target):
@@ -321,8 +329,9 @@ class Build:
                 if core[each] is None:
                     return "does not compile"
                 same &= code_of(core[each]) == code_of(self.original[each])
-        for name in DIRECT.get(mutant.file, []):
-            suites[name] = self.compile_suite(name, overlay, folder)
+        for path in DIRECT.get(mutant.file, []):
+            name = pathlib.Path(path).name
+            suites[name] = self.compile_suite(path, overlay, folder)
             if suites[name] is None:
                 return "does not compile"
         if same:

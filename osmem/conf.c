@@ -7,6 +7,7 @@
 #include <sys/auxv.h>
 #include <unistd.h>
 
+#include "osmem/system.h"
 #include "utils/bits.h"
 #include "utils/die.h"
 
@@ -54,12 +55,7 @@ static void parse(const char *text) {
     }
 }
 
-void conf_read(void) {
-    static bool done;
-    /* The dynamic linker allocates before the C library knows the environment. */
-    if (load_relaxed(&done) || environ == NULL)
-        return;
-    store_relaxed(&done, true);
+static void read_environment(void) {
     if (getauxval(AT_SECURE) != 0)
         return;
     for (char **variable = environ; *variable != NULL; variable++) {
@@ -67,4 +63,18 @@ void conf_read(void) {
             parse(*variable + sizeof VARIABLE - 1);
     }
     conf.requested |= conf.stats_print;
+}
+
+void conf_read(void) {
+    static struct system_lock lock;
+    static bool done;
+    /* The dynamic linker allocates before the C library knows the environment. */
+    if (__atomic_load_n(&done, __ATOMIC_ACQUIRE) || environ == NULL)
+        return;
+    system_lock(&lock);
+    if (!load_relaxed(&done)) {
+        read_environment();
+        __atomic_store_n(&done, true, __ATOMIC_RELEASE);
+    }
+    system_unlock(&lock);
 }

@@ -2,7 +2,8 @@
  * conf.h - the options of OSMEM_CONF="key:value,…", read once from the environment.
  *
  * An unknown key, or a value that the key does not take, is warned of once and ignored; the whole
- * variable is ignored in a set-user-ID program. Written before the second thread can exist.
+ * variable is ignored in a set-user-ID program. Written once, before any thread goes on: several
+ * may be the first at the same time.
  */
 #ifndef OSMEM_OSMEM_CONF_H
 #define OSMEM_OSMEM_CONF_H
@@ -17,7 +18,7 @@ struct conf {
 };
 extern struct conf conf;
 
-/* Reads the options if the environment is there and they were not read yet. */
+/* Reads the options if the environment is there and they were not read yet. Any thread. */
 void conf_read(void);
 
 #endif

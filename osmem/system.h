@@ -71,6 +71,7 @@ uint32_t system_milliseconds(void);
  * Ranks, in the order in which they may be taken together:
  *   1  regions    region.c: the break, the spare regions, the list of heaps, parking
  *   2  mapped     mapped.c: the registry of mapped blocks
+ *   3  options    conf.c: held once, while they are read
  */
 struct system_lock {
     uint32_t word;  /* 0, or the holder's thread id, and whether someone waits */

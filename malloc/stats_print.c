@@ -9,6 +9,7 @@
  */
 #include "malloc/report.h"
 #include "osmem/conf.h"
+#include "osmem/thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,7 +30,7 @@ static bool is_still_standard_error(int descriptor) {
 }
 
 __attribute__((constructor)) static void stats_print_prepare(void) {
-    conf_read();
+    thread_read_conf();
     if (!conf.stats_print)
         return;
     int kept = errno;

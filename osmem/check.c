@@ -28,6 +28,8 @@ static const char *const texts[INVARIANT_COUNT] = {
     [INVARIANT_M2] = "M2: the registry's table is broken",
     [INVARIANT_S1] = "S1: kept extents are out of order or touch",
     [INVARIANT_S2] = "S2: the sum of the kept extents is wrong or above the budget",
+    [INVARIANT_G1] = "G1: a canary of a live block was written over",
+    [INVARIANT_G2] = "G2: freed memory was written to",
 };
 
 const char *check_text(enum invariant invariant) { return texts[invariant]; }

@@ -13,6 +13,11 @@
 
 #define VARIABLE "OSMEM_CONF="
 
+/* A build of its own may have the guarded mode on by default (.bazelrc). */
+#ifndef OSMEM_GUARD
+#define OSMEM_GUARD 0
+#endif
+
 struct conf conf = {.mapped_cache = true, .purge = true};
 
 /* The table of options; all are switches. */
@@ -20,10 +25,8 @@ static const struct {
     const char *key;
     bool *value;
 } options[] = {
-    {"mapped_cache", &conf.mapped_cache},
-    {"purge", &conf.purge},
-    {"requested", &conf.requested},
-    {"stats_print", &conf.stats_print},
+    {"guard", &conf.guard},         {"mapped_cache", &conf.mapped_cache}, {"purge", &conf.purge},
+    {"requested", &conf.requested}, {"stats_print", &conf.stats_print},
 };
 
 static bool is_word(const char *text, size_t length, const char *word) {
@@ -56,13 +59,16 @@ static void parse(const char *text) {
 }
 
 static void read_environment(void) {
-    if (getauxval(AT_SECURE) != 0)
-        return;
-    for (char **variable = environ; *variable != NULL; variable++) {
+    /* Not before: what is allocated earlier is not guarded, whatever the variable says. */
+    conf.guard = OSMEM_GUARD;
+    bool ignored = getauxval(AT_SECURE) != 0;
+    for (char **variable = environ; !ignored && *variable != NULL; variable++) {
         if (strncmp(*variable, VARIABLE, sizeof VARIABLE - 1) == 0)
             parse(*variable + sizeof VARIABLE - 1);
     }
-    conf.requested |= conf.stats_print;
+    /* In the guarded mode it is counted anyway, and the quick sets are of use. */
+    conf.requested = (conf.requested || conf.stats_print) && !conf.guard;
+    conf.exact = conf.requested || conf.guard;
 }
 
 void conf_read(void) {

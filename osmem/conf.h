@@ -11,10 +11,12 @@
 #include <stdbool.h>
 
 struct conf {
+    bool guard;        /* the guarded mode (guard.h) */
     bool mapped_cache; /* keep freed mappings for lengths that come again */
     bool purge;        /* give pages of free memory back to the kernel unasked (purge.h) */
     bool requested;    /* count what was asked for exactly; no quick sets then, so slower */
     bool stats_print;  /* the drop-in prints the statistics at exit; implies `requested` */
+    bool exact;        /* either of `guard` and `requested`: no option of its own */
 };
 extern struct conf conf;
 

@@ -27,6 +27,8 @@ enum invariant {
     INVARIANT_M2,     /*           the table */
     INVARIANT_S1,     /* spare.h: kept extents */
     INVARIANT_S2,     /*          their sum */
+    INVARIANT_G1,     /* guard.h: canaries */
+    INVARIANT_G2,     /*          freed memory */
     INVARIANT_COUNT,
 };
 

@@ -14,15 +14,9 @@
 struct system_lock mapped_lock;
 
 /* All of the following is read and written under mapped_lock. */
-struct entry {
-    uintptr_t address; /* 0: none */
-    size_t length;     /* of the mapping */
-    size_t requested;  /* what was asked for */
-};
-
-static struct entry registry_first[REGISTRY_FIRST];
+static struct mapped_entry registry_first[REGISTRY_FIRST];
 static struct {
-    struct entry *slots;
+    struct mapped_entry *slots;
     size_t capacity; /* a power of two */
     size_t count;
     size_t bytes; /* the sum of the lengths */
@@ -37,7 +31,7 @@ static size_t slot_of(uintptr_t address) {
 static size_t slot_after(size_t slot) { return (slot + 1) & (registry.capacity - 1); }
 
 /* The entry for `address`, or the free slot where it would go. */
-static struct entry *registry_find(uintptr_t address) {
+static struct mapped_entry *registry_find(uintptr_t address) {
     size_t slot = slot_of(address);
     while (registry.slots[slot].address != address && registry.slots[slot].address != 0)
         slot = slot_after(slot);
@@ -45,12 +39,12 @@ static struct entry *registry_find(uintptr_t address) {
 }
 
 static size_t registry_bytes(size_t capacity) {
-    return align_up(capacity * sizeof(struct entry), system_page());
+    return align_up(capacity * sizeof(struct mapped_entry), system_page());
 }
 
 /* To twice the capacity, in `slots`, which read as zero. */
-static void registry_grow(struct entry *slots) {
-    struct entry *old = registry.slots;
+static void registry_grow(struct mapped_entry *slots) {
+    struct mapped_entry *old = registry.slots;
     size_t old_capacity = registry.capacity;
     registry.slots = slots;
     registry.capacity = 2 * old_capacity;
@@ -63,9 +57,9 @@ static void registry_grow(struct entry *slots) {
 }
 
 /* False: it is full, and there is no memory to make it larger. */
-static bool registry_insert(struct entry entry) {
+static bool registry_insert(struct mapped_entry entry) {
     if (2 * (registry.count + 1) > registry.capacity) {
-        struct entry *slots = system_map_own(registry_bytes(2 * registry.capacity));
+        struct mapped_entry *slots = system_map_own(registry_bytes(2 * registry.capacity));
         if (slots == NULL)
             return false;
         registry_grow(slots);
@@ -77,7 +71,7 @@ static bool registry_insert(struct entry entry) {
 }
 
 /* Empties a slot and moves up the entries that could no longer be reached over it. */
-static void registry_remove(struct entry *entry) {
+static void registry_remove(struct mapped_entry *entry) {
     registry.bytes -= entry->length;
     size_t hole = (size_t)(entry - registry.slots);
     for (size_t slot = slot_after(hole); registry.slots[slot].address != 0;
@@ -95,16 +89,13 @@ static void registry_remove(struct entry *entry) {
 
 /* Takes the entry for `address` out; length 0 if there is none. */
 static size_t registry_take(uintptr_t address) {
-    struct entry *entry = registry_find(address);
+    struct mapped_entry *entry = registry_find(address);
     if (entry->address == 0)
         return 0;
     size_t length = entry->length;
     registry_remove(entry);
     return length;
 }
-
-/* ---- blocks -----------------------------------------------------------------------------------
- */
 
 /* Address space that the kernel does not take back still loses its memory. */
 static void unmap_all(const struct mapping *mappings, size_t count) {
@@ -114,6 +105,64 @@ static void unmap_all(const struct mapping *mappings, size_t count) {
             system_purge(ptr, mappings[i].length);
     }
 }
+
+/* Makes the registry larger with memory of the break, which comes under a lock of a lower rank. */
+static bool registry_grow_apart(size_t capacity) {
+    struct mapping memory = {0, registry_bytes(2 * capacity) + 2 * SYSTEM_MARGIN};
+    char *start = region_break_apart(memory.length, system_page());
+    if (start == NULL)
+        return false;
+    memory.address = (uintptr_t)start;
+    struct mapped_entry *slots = (struct mapped_entry *)(void *)(start + SYSTEM_MARGIN);
+    memset(slots, 0, registry_bytes(2 * capacity));
+    system_lock(&mapped_lock);
+    bool grows = registry.capacity == capacity;
+    if (grows)
+        registry_grow(slots);
+    system_unlock(&mapped_lock);
+    if (!grows)
+        unmap_all(&memory, 1);
+    return true;
+}
+
+bool mapped_enter(struct mapped_entry entry) {
+    bool entered;
+    size_t capacity;
+    do {
+        system_lock(&mapped_lock);
+        capacity = registry.capacity;
+        entered = registry_insert(entry);
+        system_unlock(&mapped_lock);
+    } while (!entered && registry_grow_apart(capacity));
+    return entered;
+}
+
+struct mapped_entry mapped_entry_of(const void *ptr) {
+    system_lock(&mapped_lock);
+    struct mapped_entry entry = *registry_find(align_down((uintptr_t)ptr, system_page()));
+    system_unlock(&mapped_lock);
+    return entry;
+}
+
+bool mapped_leave(uintptr_t address) {
+    system_lock(&mapped_lock);
+    bool left = registry_take(address) != 0;
+    system_unlock(&mapped_lock);
+    return left;
+}
+
+/* It has room in the table, as its old entry leaves. */
+void mapped_renew(uintptr_t address, struct mapped_entry entry) {
+    system_lock(&mapped_lock);
+    registry_take(address);
+    *registry_find(entry.address) = entry;
+    registry.count++;
+    registry.bytes += entry.length;
+    system_unlock(&mapped_lock);
+}
+
+/* ---- blocks -----------------------------------------------------------------------------------
+ */
 
 bool mapped_drop_cache(void) {
     struct mapping unmap[SPARE_EXTENTS];
@@ -173,35 +222,10 @@ static void *map_aligned(size_t length, size_t alignment) {
     return system_map_aligned(length, alignment);
 }
 
-/* Makes the registry larger with memory of the break, which comes under a lock of a lower rank. */
-static bool registry_grow_apart(size_t capacity) {
-    struct mapping memory = {0, registry_bytes(2 * capacity) + 2 * SYSTEM_MARGIN};
-    char *start = region_break_apart(memory.length, system_page());
-    if (start == NULL)
-        return false;
-    memory.address = (uintptr_t)start;
-    struct entry *slots = (struct entry *)(void *)(start + SYSTEM_MARGIN);
-    memset(slots, 0, registry_bytes(2 * capacity));
-    system_lock(&mapped_lock);
-    bool grows = registry.capacity == capacity;
-    if (grows)
-        registry_grow(slots);
-    system_unlock(&mapped_lock);
-    if (!grows)
-        unmap_all(&memory, 1);
-    return true;
-}
-
 /* The block that a mapping is from now on; NULL, and it is unmapped: no memory for the entry. */
 static void *enter(struct mapping mapping, size_t size) {
-    bool entered;
-    size_t capacity;
-    do {
-        system_lock(&mapped_lock);
-        capacity = registry.capacity;
-        entered = registry_insert((struct entry){mapping.address, mapping.length, size});
-        system_unlock(&mapped_lock);
-    } while (!entered && registry_grow_apart(capacity));
+    bool entered =
+        mapped_enter((struct mapped_entry){mapping.address, mapping.length, size, 0, 0, 0});
     if (!entered)
         unmap_all(&mapping, 1);
     return entered ? (void *)mapping.address : NULL;
@@ -233,7 +257,7 @@ void *mapped_allocate_apart(size_t size, size_t alignment) {
 
 size_t mapped_size(const void *ptr) {
     system_lock(&mapped_lock);
-    const struct entry *entry = registry_find((uintptr_t)ptr);
+    const struct mapped_entry *entry = registry_find((uintptr_t)ptr);
     size_t length = entry->address != 0 ? entry->length : 0;
     system_unlock(&mapped_lock);
     return length;
@@ -243,7 +267,7 @@ bool mapped_contains(const void *ptr) {
     bool contains = false;
     system_lock(&mapped_lock);
     for (size_t i = 0; i < registry.capacity; i++) {
-        struct entry entry = registry.slots[i];
+        struct mapped_entry entry = registry.slots[i];
         contains |= entry.address != 0 && (uintptr_t)ptr - entry.address < entry.length;
     }
     system_unlock(&mapped_lock);
@@ -263,7 +287,7 @@ bool mapped_free(void *ptr) {
 }
 
 /* Gives the block's tail back, or extends it into a kept mapping; false: neither is possible. */
-static bool resize_in_place(struct entry *entry, size_t length) {
+static bool resize_in_place(struct mapped_entry *entry, size_t length) {
     struct mapping unmap[SPARE_EXTENTS + 1];
     size_t old = entry->length;
     if (length > old && !spare_take_at(entry->address + old, length - old))
@@ -286,7 +310,7 @@ static bool is_better_copied(size_t old, size_t length) {
 }
 
 /* Grows a block. */
-static void *remap(struct entry *entry, size_t length, size_t size) {
+static void *remap(struct mapped_entry *entry, size_t length, size_t size) {
     struct mapping unmap[SPARE_EXTENTS];
     size_t old = entry->length;
     if (conf.mapped_cache)
@@ -294,7 +318,8 @@ static void *remap(struct entry *entry, size_t length, size_t size) {
     void *moved = system_remap((void *)entry->address, old, length, true);
     if (moved != NULL) {
         registry_remove(entry);
-        *registry_find((uintptr_t)moved) = (struct entry){(uintptr_t)moved, length, size};
+        *registry_find((uintptr_t)moved) =
+            (struct mapped_entry){(uintptr_t)moved, length, size, 0, 0, 0};
         registry.count++;
         registry.bytes += length;
     }
@@ -309,7 +334,7 @@ void *mapped_resize(void *ptr, size_t size, bool stays_mapped, size_t *old) {
     size_t length = align_up(size, system_page());
     void *moved = NULL;
     system_lock(&mapped_lock);
-    struct entry *entry = registry_find((uintptr_t)ptr);
+    struct mapped_entry *entry = registry_find((uintptr_t)ptr);
     *old = entry->address != 0 ? entry->length : 0;
     if (*old != 0 && stays_mapped) {
         moved = ptr;
@@ -324,7 +349,7 @@ void *mapped_resize(void *ptr, size_t size, bool stays_mapped, size_t *old) {
 
 bool mapped_fits(const void *ptr, size_t size) {
     system_lock(&mapped_lock);
-    const struct entry *entry = registry_find((uintptr_t)ptr);
+    const struct mapped_entry *entry = registry_find((uintptr_t)ptr);
     bool fits = entry->length == align_up(size, system_page()) || entry->requested == size;
     system_unlock(&mapped_lock);
     return fits;
@@ -340,16 +365,18 @@ int mapped_each(int (*visit)(const struct mapped_block *block, void *context), v
     int result = 0;
     system_lock(&mapped_lock);
     for (size_t i = 0; i < registry.capacity && result == 0; i++) {
-        const struct entry *entry = &registry.slots[i];
+        const struct mapped_entry *entry = &registry.slots[i];
         if (entry->address != 0)
             result = visit(&(struct mapped_block){(void *)entry->address, entry->length,
-                                                  entry->requested, true},
+                                                  entry->requested, entry->offset, true,
+                                                  entry->before != 0},
                            context);
     }
     struct mapping extent;
     for (size_t i = 0; result == 0 && (extent = spare_extent(i)).length != 0; i++)
         result =
-            visit(&(struct mapped_block){(void *)extent.address, extent.length, 0, false}, context);
+            visit(&(struct mapped_block){(void *)extent.address, extent.length, 0, 0, false, false},
+                  context);
     system_unlock(&mapped_lock);
     return result;
 }
@@ -359,7 +386,7 @@ enum invariant mapped_check(void) {
     system_lock(&mapped_lock);
     enum invariant broken = spare_check();
     for (size_t i = 0; i < registry.capacity; i++) {
-        struct entry entry = registry.slots[i];
+        struct mapped_entry entry = registry.slots[i];
         if (entry.address == 0)
             continue;
         count++;

@@ -24,6 +24,28 @@
 
 extern struct system_lock mapped_lock;
 
+/* What the registry knows of a live mapped block. */
+struct mapped_entry {
+    uintptr_t address; /* of its first page; 0: none */
+    size_t length;     /* of its pages */
+    size_t requested;  /* what was asked for */
+    size_t offset; /* of the block in its first page; 0 but in the guarded mode, as what follows */
+    size_t before; /* bytes before its pages and behind them that cannot be accessed (fence.h) */
+    size_t after;
+};
+
+/* Enters a block; false: no memory. */
+bool mapped_enter(struct mapped_entry entry);
+
+/* The entry of the block whose first page `ptr` lies in; address 0 if there is none. */
+struct mapped_entry mapped_entry_of(const void *ptr);
+
+/* Takes the entry for the pages at `address` out; false if there is none. */
+bool mapped_leave(uintptr_t address);
+
+/* The live block with the pages at `address` is as `entry` says now. */
+void mapped_renew(uintptr_t address, struct mapped_entry entry);
+
 /*
  * Maps a block of at least `size` bytes at `alignment`; NULL: refused. *zeroed tells whether it
  * reads as zero.
@@ -64,7 +86,9 @@ struct mapped_block {
     void *address;
     size_t size;      /* whole pages */
     size_t requested; /* what was asked for; 0 for a kept extent */
+    size_t offset;    /* of the block in its first page */
     bool live;
+    bool is_fenced; /* in the guarded mode */
 };
 
 /* Visits every live block, then every extent kept for later, under the lock; non-zero ends it. */

@@ -7,11 +7,14 @@
 
 #include "osmem/check.h"
 #include "osmem/conf.h"
+#include "osmem/guard.h"
 #include "osmem/heap.h"
 #include "osmem/hollow.h"
 #include "osmem/index.h"
 #include "osmem/mapped.h"
+#include "osmem/misuse.h"
 #include "osmem/purge.h"
+#include "osmem/slack.h"
 #include "osmem/tags.h"
 #include "osmem/thread.h"
 #include "utils/align.h"
@@ -37,34 +40,8 @@ static void paranoid(void) {
         die_internal(check_text(broken));
 }
 
-/* ---- misuse -------------------------------------------------------------------------------------
+/* ---- what a pointer stands for ----------------------------------------------------------------
  */
-
-/* What is wrong with `ptr`, in a region of ours, where no live block starts. */
-static const char *heap_fact(const void *ptr) {
-    struct region *region = region_of(ptr);
-    size_t granule = region_granule(ptr);
-    if (granule < REGION_FIRST)
-        return "lies in the allocator's own memory";
-    size_t line = granule / LINE_GRANULES;
-    uint64_t starts = region->lines[line].starts & ((bit_at((unsigned)granule) << 1) - 1);
-    while (starts == 0)
-        starts = region->lines[--line].starts;
-    size_t start = line * LINE_GRANULES + bit_highest(starts);
-    bool is_start = region_block(region, start) == ptr;
-    if (tags_is_free(region->lines, start))
-        return is_start ? "is already free" : "lies inside a free block";
-    if (!is_start)
-        return "lies inside a live block";
-    return thread_freed_remotely(ptr) ? "is already free" : "is of another size";
-}
-
-_Noreturn static SLOW void die_misused(const char *function, const void *ptr) {
-    if (region_owner(ptr) != NULL)
-        die_block(function, ptr, heap_fact(ptr));
-    die_block(function, ptr,
-              mapped_contains(ptr) ? "lies inside a mapped block" : "was not allocated here");
-}
 
 /* Whether a block starts at `ptr`, in a region of ours, that its own heap knows as in use. */
 static bool is_in_use(const void *ptr) {
@@ -87,11 +64,18 @@ static void *allocate_in_heap(size_t size, size_t alignment, bool *zeroed) {
     size_t granules = granules_for(size);
     if (granules > REGION_CAPACITY || alignment > REGION_BYTES / 2)
         return NULL;
+    if (conf.guard)
+        return guard_allocate(size, alignment, zeroed);
     void *block = thread_allocate(granules, alignment);
     *zeroed = block != NULL && thread_heap->zeroed;
     if (block != NULL && conf.requested)
-        region_note_requested(block, granules, size);
+        slack_note(block, granules, size);
     return block;
+}
+
+static void *allocate_mapped(size_t size, size_t alignment, bool *zeroed) {
+    return conf.guard ? guard_map(size, alignment, zeroed)
+                      : mapped_allocate(size, alignment, zeroed);
 }
 
 static void release_heap(struct heap *heap, void *context) {
@@ -101,6 +85,8 @@ static void release_heap(struct heap *heap, void *context) {
 
 /* Gives back what is free and holds memory or address space that a request may lack. */
 static void release_all(void) {
+    if (conf.guard)
+        guard_flush();
     if (thread_heap != &thread_no_heap) {
         thread_take_in(thread_heap);
         hollow_release(thread_heap);
@@ -121,7 +107,7 @@ static SLOW void *allocate_refused(size_t size, size_t alignment, bool is_small,
     if (is_small)
         block = allocate_in_heap(size, alignment, zeroed);
     if (block == NULL)
-        block = mapped_allocate(size, alignment, zeroed);
+        block = allocate_mapped(size, alignment, zeroed);
     if (block == NULL && !is_small)
         block = allocate_in_heap(size, alignment, zeroed);
     if (block == NULL) {
@@ -132,13 +118,14 @@ static SLOW void *allocate_refused(size_t size, size_t alignment, bool is_small,
 }
 
 /* `size` > 0. */
-static SLOW void *allocate(size_t size, size_t alignment, bool *zeroed) {
+static __attribute__((noinline)) void *allocate(size_t size, size_t alignment, bool *zeroed) {
     void *block = NULL;
     *zeroed = false;
+    thread_read_conf();
     if (size <= PTRDIFF_MAX && alignment <= PTRDIFF_MAX) {
         bool is_small = size < MMAP_THRESHOLD && alignment <= MMAP_THRESHOLD / 2;
         block = is_small ? allocate_in_heap(size, alignment, zeroed)
-                         : mapped_allocate(size, alignment, zeroed);
+                         : allocate_mapped(size, alignment, zeroed);
         if (unlikely(block == NULL))
             block = allocate_refused(size, alignment, is_small, zeroed);
     }
@@ -158,7 +145,7 @@ static inline struct tag_line *near_line(const void *granule, uint64_t number) {
 
 /* From the thread's heap without growing it, else by the long way. */
 static __attribute__((noinline)) void *malloc_slow(size_t size) {
-    struct heap *heap = thread_heap;
+    struct heap *heap = thread_fast_heap;
     bool zeroed;
     if (likely(size - 1 < MMAP_THRESHOLD - 1 && heap != &thread_no_heap)) {
         size_t granules = granules_for(size);
@@ -170,7 +157,7 @@ static __attribute__((noinline)) void *malloc_slow(size_t size) {
         void *block = heap_allocate(heap, granules);
         if (likely(block != NULL)) {
             if (unlikely(conf.requested))
-                region_note_requested(block, granules, size);
+                slack_note(block, granules, size);
             paranoid();
             return block;
         }
@@ -194,7 +181,7 @@ static inline void *quick_use(struct quick *quick, uint32_t number) {
 void *os_malloc(size_t size) {
     size_t granules = granules_for(size);
     if (likely(granules <= QUICK_MAX)) {
-        struct quick *quick = opaque(&thread_heap->quick[granules]);
+        struct quick *quick = opaque(&thread_fast_heap->quick[granules]);
         uint32_t newest = quick->top;
         if (likely(newest != 0)) {
             void *block = quick_use(quick, newest);
@@ -213,7 +200,7 @@ void *os_calloc(size_t count, size_t size) {
     }
     size_t granules = granules_for(total);
     if (likely(granules <= QUICK_MAX)) {
-        struct quick *quick = opaque(&thread_heap->quick[granules]);
+        struct quick *quick = opaque(&thread_fast_heap->quick[granules]);
         uint32_t newest = quick->top;
         if (likely(newest != 0))
             return memset(quick_use(quick, newest), 0, total);
@@ -226,8 +213,19 @@ void *os_calloc(size_t count, size_t size) {
 /* ---- freeing -----------------------------------------------------------------------------------
  */
 
+static __attribute__((noinline)) bool release_guarded(const char *function, void *ptr) {
+    struct guarded guarded;
+    if (!guard_find(function, ptr, &guarded))
+        return false;
+    guard_free(function, &guarded);
+    paranoid();
+    return true;
+}
+
 static void release(const char *function, void *ptr) {
     struct heap *owner = region_owner(ptr);
+    if (unlikely(conf.guard) && release_guarded(function, ptr))
+        return;
     if (owner == NULL) {
         if (!mapped_free(ptr))
             die_misused(function, ptr);
@@ -240,7 +238,7 @@ static void release(const char *function, void *ptr) {
     paranoid();
 }
 
-static SLOW void free_slow(void *ptr) {
+static __attribute__((noinline)) void free_slow(void *ptr) {
     if (ptr != NULL)
         release("free", ptr);
 }
@@ -284,12 +282,12 @@ static __attribute__((noinline)) void free_own_beside_remote(void *ptr) {
     if (unlikely(thread_freed_remotely(ptr)))
         free_slow(ptr);
     else
-        free_own(thread_heap, ptr, region_near_number(ptr));
+        free_own(thread_fast_heap, ptr, region_near_number(ptr));
 }
 
 /* The fast path: what lies in the near zone, and belongs to the thread's own heap. */
 void os_free(void *ptr) {
-    struct heap *heap = thread_heap;
+    struct heap *heap = thread_fast_heap;
     uint64_t number = region_near_number(ptr);
     if (unlikely(number / REGION_GRANULES >= NEAR_REGIONS || region_near_owner(number) != heap))
         free_slow(ptr);
@@ -301,7 +299,10 @@ void os_free(void *ptr) {
 
 static void check_size(const char *function, void *ptr, size_t size) {
     bool fits;
-    if (region_owner(ptr) != NULL) {
+    struct guarded guarded;
+    if (unlikely(conf.guard) && guard_find(function, ptr, &guarded)) {
+        fits = guarded.size == size;
+    } else if (region_owner(ptr) != NULL) {
         fits = heap_block_size(function, ptr) == granules_for(size);
     } else {
         if (mapped_size(ptr) == 0)
@@ -368,8 +369,6 @@ static void *heap_realloc(void *ptr, size_t size, struct heap *owner, size_t gra
         if (block == NULL)
             return move(ptr, granules_bytes(granules), size);
     }
-    if (unlikely(conf.requested))
-        region_note_requested(block, wanted, size);
     return block;
 }
 
@@ -391,13 +390,8 @@ static void *mapped_realloc(void *ptr, size_t size) {
     return moved;
 }
 
-void *os_realloc(void *ptr, size_t size) {
-    if (ptr == NULL)
-        return os_malloc(size);
-    if (size == 0) {
-        release("realloc", ptr);
-        return NULL;
-    }
+/* To a size above 0. */
+static __attribute__((noinline)) void *resize(void *ptr, size_t size) {
     struct heap *owner = region_owner(ptr);
     size_t granules = owner != NULL ? heap_block_size("realloc", ptr) : 0;
     void *block = NULL;
@@ -409,6 +403,41 @@ void *os_realloc(void *ptr, size_t size) {
         errno = ENOMEM;
     paranoid();
     return block;
+}
+
+static void *resize_guarded(struct guarded *guarded, size_t size) {
+    bool zeroed;
+    if (size <= PTRDIFF_MAX && guard_resize(guarded, size)) {
+        paranoid();
+        return guarded->block;
+    }
+    void *block = allocate(size, GRANULE_BYTES, &zeroed);
+    if (block == NULL)
+        return NULL;
+    memcpy(block, guarded->block, size_min(guarded->size, size));
+    guard_free("realloc", guarded);
+    return block;
+}
+
+/* The same where it is known what each block was asked for. */
+static SLOW void *resize_exactly(void *ptr, size_t size) {
+    struct guarded guarded;
+    if (conf.guard && guard_find("realloc", ptr, &guarded))
+        return resize_guarded(&guarded, size);
+    void *block = resize(ptr, size);
+    if (!conf.guard && block != NULL && region_owner(block) != NULL)
+        slack_note(block, granules_for(size), size);
+    return block;
+}
+
+void *os_realloc(void *ptr, size_t size) {
+    if (ptr == NULL)
+        return os_malloc(size);
+    if (size == 0) {
+        release("realloc", ptr);
+        return NULL;
+    }
+    return unlikely(conf.exact) ? resize_exactly(ptr, size) : resize(ptr, size);
 }
 
 void *os_reallocarray(void *ptr, size_t count, size_t size) {
@@ -447,8 +476,11 @@ int os_posix_memalign(void **out, size_t alignment, size_t size) {
 }
 
 size_t os_malloc_usable_size(void *ptr) {
+    struct guarded guarded;
     if (ptr == NULL)
         return 0;
+    if (unlikely(conf.guard) && guard_find("malloc_usable_size", ptr, &guarded))
+        return guarded.size;
     if (region_owner(ptr) != NULL)
         return granules_bytes(heap_block_size("malloc_usable_size", ptr));
     size_t length = mapped_size(ptr);
@@ -469,6 +501,8 @@ static void trim_heap(struct heap *heap, void *context) {
 
 int os_malloc_trim(size_t pad) {
     struct trim trim = {pad, false};
+    if (conf.guard)
+        guard_flush();
     if (thread_heap != &thread_no_heap) {
         thread_take_in(thread_heap);
         trim_heap(thread_heap, &trim);
@@ -497,7 +531,13 @@ int os_heap_check(void) {
         thread_each_parked(check_parked, &broken);
     if (broken == 0)
         broken = mapped_check();
+    uintptr_t value = broken;
+    if (broken == 0 && conf.guard) {
+        struct guard_fault fault = guard_check();
+        broken = fault.invariant;
+        value = (uintptr_t)fault.block;
+    }
     if (broken != 0)
-        die_warn(check_text(broken), (uintptr_t)broken);
+        die_warn(check_text(broken), value);
     return (int)broken;
 }

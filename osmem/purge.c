@@ -1,6 +1,7 @@
 #include "osmem/purge.h"
 
 #include "osmem/conf.h"
+#include "osmem/freed.h"
 #include "osmem/index.h"
 #include "osmem/merge.h"
 #include "osmem/slab.h"
@@ -21,7 +22,15 @@ static bool purge_between(struct region *region, size_t start, size_t end) {
     size_t page = system_page();
     uintptr_t first = align_up((uintptr_t)region_block(region, start), page);
     uintptr_t last = align_down((uintptr_t)region_block(region, end), page);
-    return first < last && system_purge((void *)first, last - first);
+    if (first >= last)
+        return false;
+    bool guarded = conf.guard && region->slack != NULL;
+    if (guarded)
+        freed_reclaim("free", (void *)first, (last - first) / GRANULE_BYTES);
+    bool purged = system_purge((void *)first, last - first);
+    if (guarded && purged)
+        freed_purged((void *)first, (last - first) / GRANULE_BYTES);
+    return purged;
 }
 
 static void purge_block(void *block, size_t granules) {

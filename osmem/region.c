@@ -92,7 +92,7 @@ static struct region *region_format(uintptr_t base, size_t committed_bytes, bool
     region->top = REGION_FIRST;
     store_relaxed(&region->committed, (uint32_t)(committed_bytes >> GRANULE_SHIFT));
     region->fresh = is_zero ? REGION_FIRST : REGION_GRANULES;
-    region->slack = conf.requested ? system_map_own(REGION_GRANULES) : NULL;
+    region->slack = conf.exact ? system_map_own(REGION_GRANULES) : NULL;
     tags_begin(region->lines, REGION_FIRST, true);
     if (heap != NULL)
         region_set_owner(region, heap);

@@ -54,7 +54,7 @@ struct region {
     uint32_t committed;         /* granule at which the memory that is ours ends */
     uint32_t fresh;             /* granule from which on memory was never handed out */
     uint32_t reached;           /* the highest that `fresh` was while memory was handed out */
-    uint8_t *slack;   /* for each granule: bytes of its block not asked for; may be NULL */
+    uint8_t *slack;   /* a byte for each granule (slack.h); may be NULL */
     uint32_t ordinal; /* check.c's: which of its heap's regions this is */
     uint32_t hollow;  /* where `committed` was before the memory was given back (hollow.h); or 0 */
     struct region *unmerged_next;         /* of the same heap, with a bit in `unmerged` */
@@ -146,13 +146,6 @@ static inline struct heap *region_near_owner(uint64_t number) {
 
 /* The heap that owns the region around `ptr`; NULL if no region is there. Never reads `ptr`. */
 struct heap *region_owner(const void *ptr);
-
-/* Notes that the block was allocated for `size` bytes. Only with conf.requested. */
-static inline void region_note_requested(void *block, size_t granules, size_t size) {
-    struct region *region = region_of(block);
-    if (region->slack != NULL)
-        region->slack[region_granule(block)] = (uint8_t)(granules_bytes(granules) - size);
-}
 
 /* Hands a region to another heap. Under region_lock. */
 void region_set_owner(struct region *region, struct heap *heap);

@@ -2,7 +2,9 @@
 
 #include <errno.h>
 
+#include "osmem/fence.h"
 #include "osmem/mapped.h"
+#include "osmem/slack.h"
 #include "osmem/tags.h"
 #include "osmem/thread.h"
 
@@ -25,8 +27,9 @@ static int walk_region(const struct walk *walk, struct region *region) {
     int result = visit(walk, region, granules_bytes(REGION_FIRST), OS_BLOCK_METADATA);
     for (size_t granule = REGION_FIRST; granule < top && result == 0;) {
         size_t end = size_min(tags_next_start(region->lines, granule + 1), top);
-        bool is_free = tags_is_free(region->lines, granule) ||
-                       thread_freed_remotely(region_block(region, granule));
+        const void *block = region_block(region, granule);
+        bool is_free = tags_is_free(region->lines, granule) || thread_freed_remotely(block) ||
+                       slack_is_freed(slack_read(block));
         result = visit(walk, region_block(region, granule), granules_bytes(end - granule),
                        is_free ? OS_BLOCK_FREE : OS_BLOCK_USED);
         granule = end;
@@ -60,17 +63,13 @@ int os_heap_walk(os_heap_visitor *visitor, void *context) {
         result = walk_heap(&walk, heap);
     system_unlock(&region_lock);
     walk.heap = (size_t)-1;
-    return result != 0 ? result : mapped_each(walk_mapped, &walk);
+    if (result == 0)
+        result = mapped_each(walk_mapped, &walk);
+    return result != 0 ? result : fence_each(walk_mapped, &walk);
 }
 
 /* ---- the counters -----------------------------------------------------------------------------
  */
-
-/* Bytes of a heap block that were not asked for, where that is counted. */
-static size_t slack_of(void *block) {
-    const struct region *region = region_of(block);
-    return region->slack == NULL ? 0 : region->slack[region_granule(block)];
-}
 
 static int count_mapped(const struct mapped_block *block, void *context) {
     struct os_stats *stats = context;
@@ -89,7 +88,7 @@ static int count_block(const struct os_block *block, void *context) {
     struct os_stats *stats = context;
     switch (block->kind) {
     case OS_BLOCK_USED:
-        stats->requested += block->size - slack_of(block->address);
+        stats->requested += block->size - slack_bytes(slack_read(block->address));
         stats->allocated += block->size;
         stats->allocated_blocks++;
         break;
@@ -138,6 +137,7 @@ void os_malloc_stats(struct os_stats *stats) {
         count_heap(heap, stats);
     system_unlock(&region_lock);
     mapped_each(count_mapped, stats);
+    fence_each(count_mapped, stats);
     finish(stats);
 }
 

@@ -123,6 +123,45 @@ bool system_purge(void *ptr, size_t size) {
     return done;
 }
 
+void *system_reserve(size_t size) {
+    int saved = errno;
+    count_call(mmap);
+    void *ptr = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    errno = saved;
+    return ptr == MAP_FAILED ? NULL : ptr;
+}
+
+bool system_open(void *ptr, size_t size) {
+    int saved = errno;
+    bool done = mprotect(ptr, size, PROT_READ | PROT_WRITE) == 0;
+    errno = saved;
+    return done;
+}
+
+bool system_shut(void *ptr, size_t size) {
+    int saved = errno;
+    bool done = mprotect(ptr, size, PROT_NONE) == 0;
+    errno = saved;
+    return done;
+}
+
+bool system_move(void *ptr, size_t old_size, size_t size, void *target) {
+    int saved = errno;
+    count_call(mremap);
+    bool done = mremap(ptr, old_size, size, MREMAP_MAYMOVE | MREMAP_FIXED, target) == target;
+    errno = saved;
+    return done;
+}
+
+bool system_close(void *ptr, size_t size) {
+    int saved = errno;
+    count_call(mmap);
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
+    bool done = mmap(ptr, size, PROT_NONE, flags, -1, 0) == ptr;
+    errno = saved;
+    return done;
+}
+
 size_t system_resident(void *ptr, size_t size) {
     int saved = errno;
     size_t page = system_page(), resident = 0;

@@ -1,5 +1,6 @@
 /*
- * system.h - the only calls of sbrk, mmap, munmap, mremap and madvise, the page size, and the lock.
+ * system.h - the only calls of sbrk, mmap, munmap, mremap, madvise and mprotect, the page size, and
+ * the lock.
  *
  * The seam where tests put a kernel that refuses. Every call counts itself; none changes errno,
  * so that what sits above decides what the caller sees. The break is the only state shared with
@@ -58,6 +59,20 @@ void *system_remap(void *ptr, size_t old_size, size_t size, bool may_move);
 
 /* Gives pages back: they read as zero afterwards. False when refused: contents are kept. */
 bool system_purge(void *ptr, size_t size);
+
+/* For the guarded mode. Maps `size` bytes that cannot be accessed; NULL when refused. */
+void *system_reserve(size_t size);
+
+/* Lets pages be accessed, or not; their contents stay, at first zero. False when refused. */
+bool system_open(void *ptr, size_t size);
+bool system_shut(void *ptr, size_t size);
+
+/* Moves pages to the beginning of others that were reserved, and adds some to them that read as
+ * zero; false when refused: they then are where they were. */
+bool system_move(void *ptr, size_t old_size, size_t size, void *target);
+
+/* The same as system_shut, and gives their memory back. */
+bool system_close(void *ptr, size_t size);
 
 /* Bytes of [ptr, ptr + size), page-aligned, that are in physical memory. */
 size_t system_resident(void *ptr, size_t size);

@@ -12,6 +12,7 @@
 
 struct heap thread_no_heap;
 __thread struct heap *thread_heap = &thread_no_heap;
+__thread struct heap *thread_fast_heap = &thread_no_heap;
 
 /* Written under region_lock. */
 static struct {
@@ -203,9 +204,20 @@ static bool adopt_parked(struct heap *heap) {
     return adopted;
 }
 
+static void use_heap(struct heap *heap) {
+    thread_heap = heap;
+    thread_fast_heap = conf.guard ? &thread_no_heap : heap;
+}
+
+void thread_read_conf(void) {
+    conf_read();
+    if (unlikely(conf.guard))
+        thread_fast_heap = &thread_no_heap;
+}
+
 static void thread_exit(void *context) {
     struct heap *heap = context;
-    thread_heap = &thread_no_heap;
+    use_heap(&thread_no_heap);
     exiting = true;
     thread_take_in(heap);
     merge_all(heap);
@@ -263,7 +275,7 @@ static void register_heap(struct heap *heap) {
 
 /* Gives the calling thread a heap: a parked one, else a new one; NULL: no memory. */
 static struct heap *attach(size_t granules) {
-    conf_read();
+    thread_read_conf();
     system_lock(&region_lock);
     struct heap *heap = unpark();
     system_unlock(&region_lock);
@@ -277,7 +289,7 @@ static struct heap *attach(size_t granules) {
         system_unlock(&region_lock);
     }
     /* The two calls below may allocate; they find the thread with a heap. */
-    thread_heap = heap;
+    use_heap(heap);
     pthread_once(&prepared, prepare);
     /* The exit may come too late to be told of again, or never be told of. */
     if (!has_exit_key || exiting || pthread_setspecific(exit_key, heap) != 0)

@@ -29,6 +29,15 @@
 extern __thread struct heap *thread_heap __attribute__((tls_model("initial-exec")));
 extern struct heap thread_no_heap;
 
+/* The same for the fast paths, which are kept out in the guarded mode by &thread_no_heap. */
+extern __thread struct heap *thread_fast_heap __attribute__((tls_model("initial-exec")));
+
+/*
+ * Reads the options as soon as that is possible; from then on the fast paths are as these say. To
+ * be called before the thread's first allocation, and once more when the program begins.
+ */
+void thread_read_conf(void);
+
 /* A block of `granules`, at `alignment` bytes, for the calling thread; NULL: no memory. */
 void *thread_allocate(size_t granules, size_t alignment);
 

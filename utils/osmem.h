@@ -14,6 +14,19 @@
  * that takes one - writes one line to standard error that names the function, the pointer and
  * the fact, then aborts. It is detected always: blocks of the heap by the tags that describe
  * them, mapped ones by a registry; the pointer itself is never followed.
+ *
+ * Guarded mode (OSMEM_CONF=guard:on, or a build with --config=guard): writes outside live blocks
+ * are found as well, at the next call that is given the block, when freed memory is handed out
+ * again or given back to the kernel, by os_heap_check() and when the program ends. The line then
+ * says of the block, or of the 16 bytes of freed memory, that it was written to before its start
+ *     was written to beyond its end
+ *     was written to after it was freed
+ * and names the call that found it; os_heap_check() is named for what is found at the end. Around
+ * mapped blocks, and in freed ones, accesses end the program by SIGSEGV. What is different for
+ * correct programs: os_malloc_usable_size is the size asked for, mapped blocks are aligned to 16, a
+ * shrinking or growing block moves more often, and blocks in os_heap_walk and the statistics
+ * (`allocated`, `mapped`) are as large as they are with their canaries; `requested` is exact; freed
+ * blocks that are kept back count as free, mapped ones as cached.
  */
 #ifndef OSMEM_UTILS_OSMEM_H
 #define OSMEM_UTILS_OSMEM_H
@@ -93,7 +106,8 @@ OSMEM_API void os_free_aligned_sized(void *ptr, size_t alignment, size_t size);
 
 /*
  * Bytes that may be used at `ptr`: the size asked for, rounded up to granules (mapped: to pages),
- * and at most one granule more. 0 for NULL. Misuse is detected as by os_free.
+ * and at most one granule more; in the guarded mode just the size asked for. 0 for NULL. Misuse is
+ * detected as by os_free.
  */
 OSMEM_API size_t os_malloc_usable_size(void *ptr);
 
@@ -109,7 +123,7 @@ OSMEM_API int os_malloc_trim(size_t pad);
 
 struct os_stats {
     size_t requested;        /* bytes in live blocks as asked for; those of heap blocks are counted
-                              * only with OSMEM_CONF=requested:on, else taken as `allocated` */
+                              * only with OSMEM_CONF=requested:on or guard:on, else taken as `allocated` */
     size_t allocated;        /* bytes in live heap blocks, whole granules */
     size_t allocated_blocks; /* how many */
     size_t free;             /* bytes in free heap blocks below the untouched ends */

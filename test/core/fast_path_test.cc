@@ -85,7 +85,7 @@ const Function &function_of(Operation operation) {
          "os_realloc",
          address_of(os_realloc),
          {"region_owner", "owner_slot", "heap_block_size", "is_in_use", "thread_freed_remotely",
-          "heap_realloc"}},
+          "heap_realloc", "resize"}},
     };
     return functions[operation];
 }

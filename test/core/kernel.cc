@@ -206,7 +206,11 @@ int __wrap_munmap(void *ptr, size_t size) {
 void *__wrap_mremap(void *ptr, size_t old_size, size_t size, int flags, ...) {
     if (refused(MREMAP))
         return MAP_FAILED;
-    void *moved = __real_mremap(ptr, old_size, size, flags);
+    va_list rest;
+    va_start(rest, flags);
+    void *target = flags & MREMAP_FIXED ? va_arg(rest, void *) : nullptr;
+    va_end(rest);
+    void *moved = __real_mremap(ptr, old_size, size, flags, target);
     if (moved != MAP_FAILED)
         mapped += size - old_size;
     return moved;

@@ -116,7 +116,8 @@ struct Malloc : Command {
     size_t size = any_size();
     void show(std::ostream &out) const override { out << "malloc(" << size << ")"; }
     void run(const Nothing &, Shadow &shadow) const override {
-        bool in_heap = size < MMAP_THRESHOLD && thread_heap != &thread_no_heap;
+        /* In the guarded mode blocks are larger, and reused when chance wants it. */
+        bool in_heap = size < MMAP_THRESHOLD && thread_heap != &thread_no_heap && !conf.guard;
         bool pending = load_relaxed(&thread_heap->remote) != nullptr;
         bool is_small = heap_is_small(thread_heap);
         Fits before;

@@ -1,0 +1,52 @@
+#include "osmem/freed.h"
+
+#include <string.h>
+
+#include "osmem/pattern.h"
+#include "osmem/slack.h"
+#include "utils/die.h"
+
+void freed_fill(void *start, size_t granules, unsigned char slack) {
+    uint8_t *bytes = slack_at(start);
+    fill_write(start, granules_bytes(granules));
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    memset(bytes + 1, slack, granules - 1);
+    __atomic_store_n(bytes, slack, __ATOMIC_RELEASE);
+}
+
+size_t freed_run(const unsigned char *slack, size_t count) {
+    uint64_t word, same = slack[0] * UINT64_C(0x0101010101010101);
+    size_t length = 1;
+    for (; length + sizeof word <= count; length += sizeof word) {
+        memcpy(&word, slack + length, sizeof word);
+        if (word != same)
+            break;
+    }
+    while (length < count && slack[length] == slack[0])
+        length++;
+    return length;
+}
+
+void *freed_damage(void *start, size_t granules) {
+    const uint8_t *slack = slack_at(start);
+    for (size_t done = 0, length; done < granules; done += length) {
+        length = freed_run(slack + done, granules - done);
+        if (!slack_is_freed(slack[done]) || slack[done] == SLACK_FREEING)
+            continue;
+        char *run = (char *)start + granules_bytes(done);
+        void *damage = slack[done] == SLACK_PURGED ? zero_damage(run, granules_bytes(length))
+                                                   : fill_damage(run, granules_bytes(length));
+        if (damage != NULL)
+            return damage;
+    }
+    return NULL;
+}
+
+void freed_purged(void *start, size_t granules) { memset(slack_at(start), SLACK_PURGED, granules); }
+
+void freed_reclaim(const char *function, void *start, size_t granules) {
+    void *damage = freed_damage(start, granules);
+    if (unlikely(damage != NULL))
+        die_block(function, damage, FREED_FACT);
+    memset(slack_at(start), 0, granules);
+}

@@ -303,7 +303,7 @@ static void *allocate(struct heap *heap, size_t granules, size_t alignment) {
 }
 
 void *thread_allocate(size_t granules, size_t alignment) {
-    size_t room = granules + alignment / GRANULE_BYTES;
+    size_t room = granules + alignment / GRANULE_BYTES - 1;
     if (room > REGION_CAPACITY)
         return NULL;
     struct heap *heap = thread_heap;

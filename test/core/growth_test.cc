@@ -56,6 +56,15 @@ ISOLATED_TEST(HeapGrowth, NeverLowersTheBreak) {
     }
 }
 
+/* The last granule of a region is as good as any other, and its memory need not be there yet. */
+ISOLATED_TEST(HeapGrowth, ReachesARegionsEnd) {
+    kernel::open_arena(2 * REGION_BYTES - 4096);
+    char *first = allocate(1);
+    size_t left = REGION_GRANULES - region_of(first)->top;
+    kernel::refuse(kernel::MMAP);
+    EXPECT_EQ(request(left * GRANULE_BYTES), first + GRANULE_BYTES);
+}
+
 /* The same work again and again needs no more memory than once. */
 ISOLATED_TEST(HeapGrowth, EndsWhenTheWorkRepeats) {
     std::vector<void *> live;

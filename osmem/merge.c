@@ -46,15 +46,11 @@ static uint64_t line_starts(const struct region *region, size_t line) {
     return starts;
 }
 
-/*
- * Merges the free neighbours whose starts lie in one line. In the sum of the free starts and
- * themselves with all that is no start, a free start sends a carry, what is no start passes it on,
- * and the next start keeps it: the sum has the bit of every start whose left neighbour is free.
- */
+/* Merges the free neighbours whose starts lie in one line. */
 static void merge_line(struct heap *heap, struct region *region, size_t line) {
     struct tag_line *lines = region->lines;
     uint64_t starts = line_starts(region, line), free = load_relaxed(&lines[line].free) & starts;
-    uint64_t joined = (free + (free | ~starts)) & free;
+    uint64_t joined = tags_joinable(starts, free);
     if (joined == 0)
         return;
     /* Only the last block of a line can reach beyond it. */

@@ -4,7 +4,7 @@
  * Blocks that leave a quick set for their bin are mostly not merged at once. Their line is noted in
  * the region's `unmerged` bitmap, and all noted lines are merged when it is due (heap.c). Within a
  * line that is one addition: a start whose predecessor is free is where the carry of the free
- * starts arrives over what is no start (the idea of carry-propagation scans; see merge_line).
+ * starts arrives over what is no start (the idea of carry-propagation scans; see tags_joinable).
  *
  * Invariant H1 (heap.h) says what merging leaves.
  */

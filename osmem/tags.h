@@ -96,6 +96,15 @@ static inline uint64_t tags_free_of_size(const struct tag_line *line, size_t gra
 }
 
 /*
+ * Those of the starts in a line whose blocks are free, and the block before each in the line too;
+ * `free` are among the starts. In the sum of the free starts and themselves with all that is no
+ * start, a free start sends a carry, what is no start passes it on, and the next start keeps it.
+ */
+static inline uint64_t tags_joinable(uint64_t starts, uint64_t free) {
+    return (free + (free | ~starts)) & free;
+}
+
+/*
  * Where the left neighbour of the block at `granule` starts; `granule` itself when it has none:
  * the line before a region's first block has no start and length 0.
  */

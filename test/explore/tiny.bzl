@@ -50,6 +50,7 @@ _TINY = {
     "REGION_RESERVE": "5 * KIB",
     "SLAB_GRANULES": "(size_t)64",
     "STALE_LIMIT": "2",
+    "SYSTEM_MARGIN": "64",
 }
 
 def explore_test(name, options, constants = {}, **kwargs):

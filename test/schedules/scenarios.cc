@@ -311,6 +311,25 @@ std::vector<Scenario> make_scenarios() {
                    },
                    {end_thread, grow, marks(0), marks(1)},
                    adopter_has_all(2, 1)});
+    all.push_back({"a free while its heap is adopted, and so is the adopter",
+                   [] {
+                       set_up_blocks(1, 0);
+                       for (int thread : {1, 2, 3})
+                           as_thread(thread, [] { keep(SIZE); });
+                       as_thread(0, end_thread);
+                   },
+                   {marks(0),
+                    [] {
+                        grow();
+                        end_thread();
+                    },
+                    grow, [] {}},
+                   [] {
+                       as_thread(3, grow);
+                       for (int thread : {2, 3})
+                           as_thread(thread, [] { thread_take_in(thread_heap); });
+                       require(is_free(blocks[0]), "a free was lost");
+                   }});
     all.push_back({"a free while a heap is born that adopts",
                    [] {
                        set_up_blocks(1, 0);

@@ -264,8 +264,7 @@ static struct guard_fault check_live(char *start) {
     if (!heap_describe(start, &guarded))
         return (struct guard_fault){0, NULL, NULL};
     const char *fact = damage(&guarded);
-    __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    bool is_damaged = fact != NULL && slack_read(start) == slack;
+    bool is_damaged = fact != NULL && slack_read_last(start) == slack;
     return (struct guard_fault){is_damaged ? INVARIANT_G1 : 0, guarded.block, fact};
 }
 

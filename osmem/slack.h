@@ -44,6 +44,12 @@ static inline uint8_t slack_read(const void *block) {
     return slack == NULL ? 0 : __atomic_load_n(slack, __ATOMIC_ACQUIRE);
 }
 
+/* The same, after everything that was read before. */
+static inline uint8_t slack_read_last(const void *block) {
+    uint8_t *slack = slack_at(block);
+    return slack == NULL ? 0 : __atomic_fetch_add(slack, 0, __ATOMIC_ACQ_REL);
+}
+
 static inline bool slack_is_freed(uint8_t byte) { return byte >= SLACK_FREED; }
 static inline bool slack_is_guarded(uint8_t byte) {
     return byte >= SLACK_GUARDED && byte < SLACK_FREED;

@@ -57,13 +57,16 @@ static bool may_have_any(const struct heap *heap) {
 }
 
 bool hollow_release(struct heap *heap) {
-    bool any = false;
+    bool any = false, was_small = heap_is_small(heap);
     waiting_flush(heap);
     if (!may_have_any(heap))
         return false;
     merge_everything(heap);
     for (struct region *region = heap->regions; region != NULL; region = region->next)
         any |= release(heap, region);
+    /* The index of a large heap leaves out fragments that that of a small one has. */
+    if (!was_small && heap_is_small(heap))
+        index_rebuild(heap);
     return any;
 }
 

@@ -481,6 +481,17 @@ ISOLATED_TEST(Shrink, OfALargeHeapBlockNeverFails) {
     }
 }
 
+/* Where the heap cannot be extended, the last block grows into just what is left. */
+ISOLATED_TEST(Grow, TakesTheUntouchedEndToItsLastGranule) {
+    ASSERT_NE(allocate(300), nullptr);
+    char *ptr = allocate(100);
+    ASSERT_EQ(ptr + 1600, untouched_end().start);
+    kernel::refuse_any(1);
+    size_t size = 1600 + untouched_end().size;
+    ASSERT_EQ(resize(ptr, size), ptr);
+    EXPECT_EQ(untouched_end().size, 0u);
+}
+
 /* What a correct program then knows of the block is the new size. */
 ISOLATED_TEST(Shrink, WithoutMemoryKeepsTheBlockFitForFreeSized) {
     char *ptr = static_cast<char *>(os_malloc(MIB));

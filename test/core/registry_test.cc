@@ -34,18 +34,37 @@ ISOLATED_TEST(Registry, GrowsWhenHalfOfItIsUsed) {
     EXPECT_EQ(mapped_check(), 0);
 }
 
-/* Refused memory for the registry, a block comes from the heap, and its mapping is given back. */
-ISOLATED_TEST(Registry, RefusesTheBlockThatItCannotHold) {
+/* Refused a mapping for itself, it grows into the break. */
+ISOLATED_TEST(Registry, GrowsIntoTheBreakWhenRefusedAMapping) {
     SKIP_IF_PARANOID();
     map_blocks(FIRST);
     size_t mapped = kernel::mapped_bytes();
     kernel::refuse(kernel::MMAP, 2);
-    for (int i = 0; i < 3; i++) {
-        void *ptr = os_malloc(SIZE);
-        ASSERT_NE(ptr, nullptr);
-        EXPECT_NE(region_owner(ptr), nullptr);
-        kernel::refuse(kernel::MMAP, 2);
-    }
+    map_blocks(1);
+    EXPECT_EQ(kernel::mapped_bytes(), mapped + align_up(SIZE, system_page()));
+    kernel::refuse_nothing();
+    map_blocks(5);
+    EXPECT_EQ(mapped_check(), 0);
+}
+
+/* Refused any memory for itself, it takes no block: that comes from the heap, and the mapping goes.
+ */
+ISOLATED_TEST(Registry, RefusesTheBlockThatItCannotHold) {
+    SKIP_IF_PARANOID();
+    for (int i = 0; i < 6; i++)
+        ASSERT_NE(os_malloc(MMAP_THRESHOLD / 2), nullptr); /* the heap has room for a block then */
+    std::vector<char *> room;
+    for (int i = 0; i < 6; i++)
+        room.push_back(static_cast<char *>(os_malloc(MMAP_THRESHOLD / 2)));
+    for (char *ptr : room)
+        os_free(ptr);
+    map_blocks(FIRST);
+    size_t mapped = kernel::mapped_bytes();
+    kernel::refuse(kernel::MMAP, 2);
+    kernel::refuse(kernel::SBRK, 1);
+    void *ptr = os_malloc(SIZE);
+    ASSERT_NE(ptr, nullptr);
+    EXPECT_NE(region_owner(ptr), nullptr);
     EXPECT_EQ(kernel::mapped_bytes(), mapped);
     kernel::refuse_nothing();
     map_blocks(5);

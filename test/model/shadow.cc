@@ -51,7 +51,9 @@ void Shadow::enter(void *ptr, size_t size, size_t alignment) {
     ASSERT_EQ(address % std::max(alignment, GRANULE_BYTES), 0u);
     size_t usable = os_malloc_usable_size(ptr);
     ASSERT_GE(usable, size);
-    if (region_owner(ptr) != nullptr) {
+    if (conf.guard) {
+        ASSERT_EQ(usable, size);
+    } else if (region_owner(ptr) != nullptr) {
         ASSERT_EQ(usable, granules_bytes(granules_for(size)));
     } else {
         ASSERT_EQ(address % system_page(), 0u);

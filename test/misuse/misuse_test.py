@@ -31,8 +31,13 @@ def check_expected(program, crimes, library, guarded):
         environment.update(outcome.GUARD)
     for crime in crimes:
         expected = crime.guarded if guarded else crime.shipped
+        late = crime.kind == "racing"
         for got in outcome.commit(program, crime, environment):
-            if not got.meets(expected, may_be_late=crime.kind == "racing"):
+            if got.meets(expected, may_be_late=late):
+                continue
+            # One byte in 256 is the canary's own, whose value is new in each process.
+            again = outcome.commit(program, crime, environment) if guarded else [got]
+            if not all(other.meets(expected, may_be_late=late) for other in again):
                 yield "%s: expected %s, got %s" % (crime.name, expected, got)
 
 

@@ -13,8 +13,8 @@ static void claim_no_start(const struct tag_line *lines, size_t count, size_t fi
  * the next; where there is none, the length in the latter.
  */
 MUTANT("osmem/tags.h", "bit_lowest(window) + 1", "bit_lowest(window)")
-MUTANT("osmem/tags.h", "next << (63 - index)", "next << (62 - index)")
-MUTANT("osmem/tags.h", "LINE_GRANULES - index + bit_lowest(next)",
+MUTANT("osmem/tags.h", "next << (~granule & 63)", "next << (-granule & 63)")
+MUTANT("osmem/tags.h", "LINE_GRANULES - (granule & 63) + bit_lowest(next)",
        "LINE_GRANULES + bit_lowest(next)")
 PROOF(size) {
     struct tag_line lines[2];

@@ -17,9 +17,6 @@ namespace osmem {
 
 namespace {
 
-const char DROPIN_NAME[] = "libosmem-malloc.so";
-const char DROPIN_RUNFILE[] = "/malloc/libosmem-malloc.so"; // below the name of the repository
-
 std::string program; // absolute path of the tool as it was called: its runfiles are named after it
 
 std::optional<std::string> absolute(const std::string &path) {
@@ -36,23 +33,24 @@ std::string environment(const char *name) {
 
 // The name of the repository in the runfiles depends on how Bazel was started (`_main`, or the
 // workspace's name), so any will do.
-std::optional<std::string> in_runfiles(const std::string &directory) {
+std::optional<std::string> in_runfiles(const std::string &directory, const std::string &file) {
     glob_t found{};
-    std::optional<std::string> library;
-    if (glob((directory + "/*" + DROPIN_RUNFILE).c_str(), 0, nullptr, &found) == 0)
-        library = absolute(found.gl_pathv[0]);
+    std::optional<std::string> path;
+    if (glob((directory + "/*/" + file).c_str(), 0, nullptr, &found) == 0)
+        path = absolute(found.gl_pathv[0]);
     globfree(&found);
-    return library;
+    return path;
 }
 
 // A runfiles manifest has a line "NAME PATH" for each file.
-std::optional<std::string> in_manifest(const std::string &manifest) {
+std::optional<std::string> in_manifest(const std::string &manifest, const std::string &file) {
+    const std::string name_end = "/" + file;
     std::ifstream lines(manifest);
     for (std::string line; std::getline(lines, line);) {
         const size_t space = line.find(' ');
-        const size_t length = std::strlen(DROPIN_RUNFILE);
+        const size_t length = name_end.size();
         if (space != std::string::npos && space >= length &&
-            line.compare(space - length, length, DROPIN_RUNFILE) == 0)
+            line.compare(space - length, length, name_end) == 0)
             return absolute(line.substr(space + 1));
     }
     return std::nullopt;
@@ -73,25 +71,32 @@ void dropin_set_program(const char *argv0) {
     }
 }
 
-std::string dropin_find() {
+std::string companion_find(const std::string &file) {
     const std::string executable = absolute("/proc/self/exe").value_or(program);
-    std::vector<std::optional<std::string>> candidates = {in_runfiles(program + ".runfiles"),
-                                                          in_runfiles(executable + ".runfiles")};
+    std::vector<std::optional<std::string>> candidates = {
+        in_runfiles(program + ".runfiles", file), in_runfiles(executable + ".runfiles", file)};
     if (const std::string runfiles = environment("RUNFILES_DIR"); !runfiles.empty())
-        candidates.push_back(in_runfiles(runfiles));
-    candidates.push_back(in_manifest(program + ".runfiles_manifest"));
+        candidates.push_back(in_runfiles(runfiles, file));
+    candidates.push_back(in_manifest(program + ".runfiles_manifest", file));
     if (const std::string manifest = environment("RUNFILES_MANIFEST_FILE"); !manifest.empty())
-        candidates.push_back(in_manifest(manifest));
+        candidates.push_back(in_manifest(manifest, file));
     const std::string directory = directory_of(executable);
-    for (const char *folder : {"/", "/../lib/", "/../malloc/"})
-        candidates.push_back(absolute(directory + folder + DROPIN_NAME));
+    const std::string name = file.substr(file.rfind('/') + 1);
+    for (const std::string &folder : {"/" + name, "/../lib/" + name, "/../" + file})
+        candidates.push_back(absolute(directory + folder));
 
     for (const std::optional<std::string> &candidate : candidates)
         if (candidate)
-            return preload_library(*candidate);
-    throw Failure(std::string(DROPIN_NAME) +
-                  " is neither in the tool's runfiles, nor beside it, nor in ../lib: say where it "
-                  "is with --lib PATH");
+            return *candidate;
+    throw Failure(name + " is neither in the tool's runfiles, nor beside it, nor in ../lib");
+}
+
+std::string dropin_find() {
+    try {
+        return preload_library(companion_find("malloc/libosmem-malloc.so"));
+    } catch (const Failure &failure) {
+        throw Failure(std::string(failure.what()) + ": say where it is with --lib PATH");
+    }
 }
 
 std::string preload_library(const std::string &path) {

@@ -17,7 +17,7 @@ namespace osmem {
 
 namespace {
 
-const Command *const commands[] = {&run_command, &compare_command};
+const Command *const commands[] = {&run_command, &compare_command, &record_command};
 
 const Command &command_named(const std::string &name) {
     for (const Command *command : commands)

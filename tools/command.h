@@ -24,6 +24,8 @@ struct Command {
 extern const Command run_command;
 extern const Command compare_command;
 extern const Command record_command;
+extern const Command replay_command;
+extern const Command report_command;
 
 enum ExitStatus {
     EXIT_PROBLEM = 1,          // the command could not do its work, or what it checks is not so

@@ -9,17 +9,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <memory>
-#include <optional>
-#include <sstream>
 
 #include <getopt.h>
 #include <unistd.h>
 
-#include "tools/allocators.h"
+#include "tools/choice.h"
 #include "tools/command.h"
 #include "tools/comparison.h"
-#include "tools/dropin.h"
 #include "tools/measure.h"
 
 namespace osmem {
@@ -58,8 +54,6 @@ const char HELP[] =
     "\n"
     "example: osmem compare -n 9 --allocators osmem,jemalloc -- jq . large.json\n";
 
-const char BASE[] = "glibc"; // what all are compared with
-
 struct Options {
     int runs = 5;
     int warmups = 1;
@@ -68,47 +62,9 @@ struct Options {
     bool list = false;
     bool help = false;
     std::string json; // file, "-" or ""
-    std::string library;
-    std::optional<std::vector<std::string>> names;
-    std::vector<Allocator> also;
+    AllocatorChoice choice;
     std::vector<std::string> command;
 };
-
-int parse_count(const char *option, const char *text, int least) {
-    char *end;
-    errno = 0;
-    const long value = std::strtol(text, &end, 10);
-    if (*text == '\0' || *end != '\0' || errno != 0 || value < least || value > 1000 * 1000)
-        throw UsageError(std::string(option) + " '" + text + "': not a number from " +
-                         std::to_string(least) + " on");
-    return int(value);
-}
-
-double parse_seconds(const char *option, const char *text) {
-    char *end;
-    const double value = std::strtod(text, &end);
-    if (*text == '\0' || *end != '\0' || !(value > 0) || value > 1e9)
-        throw UsageError(std::string(option) + " '" + text + "': not a number of seconds");
-    return value;
-}
-
-std::vector<std::string> parse_names(const char *text) {
-    std::vector<std::string> names;
-    std::istringstream parts(text);
-    for (std::string part; std::getline(parts, part, ',');)
-        if (!part.empty())
-            names.push_back(part);
-    if (names.empty())
-        throw UsageError("--allocators '" + std::string(text) + "': no names");
-    return names;
-}
-
-Allocator parse_also(const char *text) {
-    const char *equals = std::strchr(text, '=');
-    if (equals == nullptr || equals == text || equals[1] == '\0')
-        throw UsageError("--also '" + std::string(text) + "': not NAME=PATH");
-    return {std::string(text, equals), preload_library(equals + 1)};
-}
 
 Options parse(int argc, char **argv) {
     enum { WARMUP = 256, ALLOCATORS, ALSO, LIBRARY, TIMEOUT, JSON, SHOW_OUTPUT, LIST };
@@ -134,13 +90,13 @@ Options parse(int argc, char **argv) {
             options.warmups = parse_count("--warmup", optarg, 0);
             break;
         case ALLOCATORS:
-            options.names = parse_names(optarg);
+            options.choice.names = parse_names(optarg);
             break;
         case ALSO:
-            options.also.push_back(parse_also(optarg));
+            options.choice.also.push_back(parse_also(optarg));
             break;
         case LIBRARY:
-            options.library = optarg;
+            options.choice.library = optarg;
             break;
         case TIMEOUT:
             options.timeout_s = parse_seconds("--timeout", optarg);
@@ -161,52 +117,9 @@ Options parse(int argc, char **argv) {
             throw option_error(found, argv);
         }
     }
-    if (options.names) { // what is always chosen
-        options.names->push_back(BASE);
-        for (const Allocator &allocator : options.also)
-            options.names->push_back(allocator.name);
-    }
     if (!options.help && !options.list)
         options.command = command_line(argc, argv, optind);
     return options;
-}
-
-// ---- which allocators --------------------------------------------------------------------------
-
-bool is_chosen(const Options &options, const std::string &name) {
-    return !options.names || std::count(options.names->begin(), options.names->end(), name) > 0;
-}
-
-void check_names(const std::vector<Allocator> &found, const Options &options) {
-    std::string known;
-    for (size_t index = 0; index < found.size(); index++) {
-        for (size_t other = 0; other < index; other++)
-            if (found[index].name == found[other].name)
-                throw UsageError("--also: there is an allocator '" + found[index].name +
-                                 "' already");
-        known += (index == 0 ? "" : ", ") + found[index].name;
-    }
-    for (const std::string &name : options.names.value_or(std::vector<std::string>()))
-        if (std::none_of(found.begin(), found.end(),
-                         [&](const Allocator &allocator) { return allocator.name == name; }))
-            throw UsageError("--allocators: no '" + name + "' here, only " + known);
-}
-
-std::vector<Allocator> choose_allocators(const Options &options) {
-    std::vector<Allocator> found = {{BASE, ""}, {"osmem", ""}};
-    if (is_chosen(options, "osmem"))
-        found[1].library =
-            options.library.empty() ? dropin_find() : preload_library(options.library);
-    for (const Allocator &allocator : allocators_installed())
-        found.push_back(allocator);
-    found.insert(found.end(), options.also.begin(), options.also.end());
-    check_names(found, options);
-
-    std::vector<Allocator> chosen;
-    for (const Allocator &allocator : found)
-        if (is_chosen(options, allocator.name))
-            chosen.push_back(allocator);
-    return chosen;
 }
 
 // ---- the rounds --------------------------------------------------------------------------------
@@ -246,7 +159,7 @@ class Progress {
 Comparison run_rounds(const Options &options, int show_descriptor) {
     Comparison comparison;
     comparison.command = options.command;
-    for (const Allocator &allocator : choose_allocators(options))
+    for (const Allocator &allocator : choose_allocators(options.choice))
         comparison.subjects.push_back({allocator, {}, {}});
 
     Measurer measurer;
@@ -270,28 +183,11 @@ Comparison run_rounds(const Options &options, int show_descriptor) {
 // ---- the command -------------------------------------------------------------------------------
 
 int list_allocators(const Options &options) {
-    for (const Allocator &allocator : choose_allocators(options))
+    for (const Allocator &allocator : choose_allocators(options.choice))
         std::printf("%-17s %s\n", allocator.name.c_str(),
                     allocator.library.empty() ? "(no library: the program's own)"
                                               : allocator.library.c_str());
     return 0;
-}
-
-struct FileCloser {
-    void operator()(FILE *file) const {
-        if (file != stdout)
-            std::fclose(file);
-    }
-};
-using File = std::unique_ptr<FILE, FileCloser>;
-
-File open_json(const std::string &name) {
-    if (name.empty())
-        return nullptr;
-    File file(name == "-" ? stdout : std::fopen(name.c_str(), "we"));
-    if (!file)
-        throw Failure(name + ": " + std::strerror(errno));
-    return file;
 }
 
 int compare(int argc, char **argv) {
@@ -304,7 +200,7 @@ int compare(int argc, char **argv) {
         return list_allocators(options);
 
     const bool json_on_output = options.json == "-";
-    const File json = open_json(options.json); // before the work: it may fail
+    const OutputFile json = open_output(options.json); // before the work: it may fail
     const Comparison comparison =
         run_rounds(options, json_on_output ? STDERR_FILENO : STDOUT_FILENO);
     if (json && (std::fputs(comparison_json(comparison).c_str(), json.get()) == EOF ||

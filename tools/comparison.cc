@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "nlohmann/json.hpp"
+#include "tools/table.h"
 
 namespace osmem {
 
@@ -158,8 +159,6 @@ Scale scale_for(const Measure &measure, double most) {
     return {"s", 1, most < 100 ? "%.3f" : "%.1f"};
 }
 
-using Row = std::vector<std::string>;
-
 // Adds the three columns of a measure: median, least-most, ratio to the first row's median.
 void add_columns(const Comparison &comparison, const Measure &measure, const Reference &reference,
                  std::vector<Row> *rows) {
@@ -210,30 +209,6 @@ std::string remarks_on(const Subject &subject, const Reference &reference) {
             text += " (" + std::to_string(count) + " of " + std::to_string(runs.size()) + " runs)";
     }
     return text;
-}
-
-void print_rows(const std::vector<Row> &rows, FILE *file) {
-    std::vector<size_t> widths(rows.front().size() - 1); // the last column is not padded
-    for (const Row &row : rows)
-        for (size_t column = 0; column < widths.size(); column++)
-            widths[column] = std::max(widths[column], row[column].size());
-    for (const Row &row : rows) {
-        std::string line;
-        for (size_t column = 0; column < widths.size(); column++) {
-            const std::string padding(widths[column] - row[column].size(), ' ');
-            line += column == 0 ? row[column] + padding : "  " + padding + row[column];
-        }
-        line += "  " + row.back();
-        line.erase(line.find_last_not_of(' ') + 1);
-        std::fprintf(file, "%s\n", line.c_str());
-    }
-}
-
-std::string joined(const std::vector<std::string> &words) {
-    std::string text;
-    for (const std::string &word : words)
-        text += (text.empty() ? "" : " ") + word;
-    return text.size() <= 80 ? text : text.substr(0, 77) + "...";
 }
 
 void print_notes(const Comparison &comparison, const Reference &reference, FILE *file) {

@@ -17,7 +17,8 @@ namespace osmem {
 
 namespace {
 
-const Command *const commands[] = {&run_command, &compare_command, &record_command};
+const Command *const commands[] = {&run_command, &compare_command, &record_command, &replay_command,
+                                   &report_command};
 
 const Command &command_named(const std::string &name) {
     for (const Command *command : commands)

@@ -161,6 +161,34 @@ static int reopen(const char *path) {
     return pairs(100 * 1000);
 }
 
+__attribute__((noinline)) static void keep(size_t i) {
+    char *block = malloc(5000);
+    block[0] = (char)i;
+    see(block);
+}
+
+__attribute__((noinline)) static void churn(size_t i) {
+    char *block = malloc(6000);
+    block[0] = (char)i;
+    see(block);
+    free(block);
+}
+
+static int leak(size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        keep(i);
+        churn(i);
+    }
+    return 0;
+}
+
+static int hold(unsigned seconds) {
+    void *block = see(malloc(50000));
+    sleep(seconds);
+    free(block);
+    return 0;
+}
+
 static int grow(void) {
     char *ptr = malloc(5000);
     for (size_t size = 6000; size <= 1024 * 1024 && ptr != NULL; size += 6000) {
@@ -186,6 +214,10 @@ int main(int argc, char **argv) {
         return end(value);
     if (strcmp(task, "reopen") == 0)
         return reopen(value);
+    if (strcmp(task, "leak") == 0)
+        return leak((size_t)atol(value));
+    if (strcmp(task, "hold") == 0)
+        return hold((unsigned)atoi(value));
     if (strcmp(task, "grow") == 0)
         return grow();
     return 99;

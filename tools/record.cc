@@ -182,7 +182,9 @@ struct Recorded {
 };
 
 std::string summary_line(const TraceInfo &info) {
-    const std::string program = info.program.substr(info.program.rfind('/') + 1);
+    // As it was called: the file may be one for several programs.
+    const std::string called = info.command.empty() ? info.program : info.command[0];
+    const std::string program = called.substr(called.rfind('/') + 1);
     char line[256];
     std::snprintf(line, sizeof line, "%11llu events %8.2f s %9.1f KiB  %s%s",
                   static_cast<unsigned long long>(info.events), info.duration_s,
@@ -201,8 +203,8 @@ std::vector<Recorded> recorded(const std::string &output) {
     std::vector<Recorded> found;
     for (const std::string &path : traces_of(output)) {
         try {
-            const TraceReader trace(path, true);
-            found.push_back({path, summary_line(trace.info()), trace.info().events});
+            const TraceInfo info = trace_info(path);
+            found.push_back({path, summary_line(info), info.events});
         } catch (const TraceError &error) {
             found.push_back({path, error.what(), 0});
         }

@@ -407,7 +407,7 @@ void print_head(const Replay &replay, FILE *file) {
 }
 
 void print_table(const Replay &replay, FILE *file) {
-    std::vector<Row> rows = {{"allocator", "time", "ratio", "cpu", "peak", "ratio", "average",
+    std::vector<Row> rows = {{"allocator", "time", "cpu", "ratio", "peak", "ratio", "average",
                               "peak/live", "avg/live", ""}};
     std::vector<Row> latencies = {
         {"latency", "malloc p50", "p99", "p99.9", "max", "free p50", "p99", "p99.9", "max", ""}};
@@ -422,12 +422,11 @@ void print_table(const Replay &replay, FILE *file) {
             continue;
         }
         const Memory memory = memory_of(replayed);
-        const double wall = median(replayed.wall_s);
-        rows.push_back({replayed.allocator.name, duration_text(wall * 1e9),
-                        ratio_text(wall, median(base.wall_s)),
-                        duration_text(median(replayed.cpu_s) * 1e9), bytes_text(memory.peak),
-                        ratio_text(memory.peak, memory_of(base).peak), bytes_text(memory.average),
-                        formatted("%.2f", memory.over_live_at_peak),
+        const double cpu = median(replayed.cpu_s);
+        rows.push_back({replayed.allocator.name, duration_text(median(replayed.wall_s) * 1e9),
+                        duration_text(cpu * 1e9), ratio_text(cpu, median(base.cpu_s)),
+                        bytes_text(memory.peak), ratio_text(memory.peak, memory_of(base).peak),
+                        bytes_text(memory.average), formatted("%.2f", memory.over_live_at_peak),
                         formatted("%.2f", memory.over_live_average), remark});
         Row row = {replayed.allocator.name};
         for (const Percentiles *of : {&replayed.allocations, &replayed.frees})

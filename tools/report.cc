@@ -368,7 +368,7 @@ class Printer {
         if (rows.size() > 1)
             print_rows(rows, file_);
         else
-            std::fprintf(file_, "no call stack was sampled\n");
+            std::fprintf(file_, "none of their call stacks was sampled\n");
     }
 
     void holders() {

@@ -11,18 +11,20 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
-#include <sys/single_threaded.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
-#include <x86intrin.h>
 
 #include "tools/record/next.h"
 #include "tools/record/stack.h"
 
 /* What `osmem record` says: "stacks:BYTES,clock:NAME,file:PATH", the path last and as it is. */
 #define VARIABLE "OSMEM_RECORD="
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 
 enum { POOL_MOST = 128, ENVIRONMENT_MOST = 256 * 1024 };
 
@@ -82,13 +84,7 @@ static uint32_t clock_best(void) {
     return invariant ? TRACE_CLOCK_TSC : TRACE_CLOCK_MONOTONIC;
 }
 
-uint64_t log_ticks(bool ordered) {
-    if (__builtin_expect(log_process->clock != TRACE_CLOCK_TSC, false))
-        return log_process->clock == 0 ? 0 : nanoseconds(CLOCK_MONOTONIC);
-    if (ordered && !__libc_single_threaded)
-        _mm_lfence();
-    return __rdtsc();
-}
+uint64_t log_clock(void) { return log_process->clock == 0 ? 0 : nanoseconds(CLOCK_MONOTONIC); }
 
 /* ---- system calls, none of which is a point where a thread may be cancelled --------------------
  */
@@ -131,7 +127,12 @@ static bool file_extend(int file, uint64_t offset, uint64_t bytes) {
 
 static void *file_map(int file, uint64_t offset, uint64_t bytes) {
     void *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, (off_t)offset);
-    return map == MAP_FAILED ? NULL : map;
+    if (map == MAP_FAILED)
+        return NULL;
+    /* All page faults at once; kernels before 5.14 take them one by one. */
+    if (bytes == TRACE_CHUNK_MOST)
+        madvise(map, bytes, MADV_POPULATE_WRITE);
+    return map;
 }
 
 /* The file of this process, or -1 when it is not there any more or cannot be opened. */

@@ -19,6 +19,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/single_threaded.h>
+#include <x86intrin.h>
 
 #include "tools/trace/format.h"
 
@@ -61,8 +63,18 @@ bool log_room(size_t bytes);
 /* An event could not be recorded. */
 void log_lost(void);
 
-/* The clock, in ticks; `ordered`: read after all that was done before. 0 before the first event. */
-uint64_t log_ticks(bool ordered);
+/* The clock where it is not the processor's: nanoseconds, 0 before the first event. */
+uint64_t log_clock(void);
+
+/* The time in ticks; `ordered`: read after all that was done before, as far as others can see it.
+ */
+static inline uint64_t log_ticks(bool ordered) {
+    if (__builtin_expect(log_process->clock != TRACE_CLOCK_TSC, false))
+        return log_clock();
+    if (ordered && !__libc_single_threaded)
+        _mm_lfence();
+    return __rdtsc();
+}
 
 /* The record that ends at `cursor` becomes part of the file. */
 static inline void log_commit(uint8_t *cursor) {

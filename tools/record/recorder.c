@@ -38,6 +38,7 @@ static inline bool event_begin(void) {
 }
 
 static inline void event_end(uint8_t *cursor) {
+    log_own.place.chunk->events++;
     log_commit(cursor);
     log_own.busy = false;
 }

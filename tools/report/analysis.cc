@@ -64,7 +64,8 @@ void Analysis::read(TraceReader &trace) {
             peak_event = done;
             peak_s = double(event.time_ns) / 1e9;
         }
-        if (pinned_free_ > pins.free_bytes) {
+        const bool clears_up = events >= 1000 && done > events - events / 20;
+        if (pinned_free_ > pins.free_bytes && !clears_up) {
             pins.free_bytes = pinned_free_;
             pins.event = done;
         }

@@ -6,7 +6,8 @@
  *
  * A page is *pinned* when it was half full once, and now an eighth of it at most is in live blocks:
  * what an allocator cannot give back to the kernel although it is free. Blocks of 128 KiB and more
- * do not count, they have pages of their own.
+ * do not count, they have pages of their own. The worst moment is looked for in all but the last
+ * twentieth of the events, in which a program may clear up.
  */
 #ifndef OSMEM_TOOLS_REPORT_ANALYSIS_H
 #define OSMEM_TOOLS_REPORT_ANALYSIS_H

@@ -142,7 +142,8 @@ struct trace_chunk {
     uint64_t guard;    /* trace_checksum of the fields above */
     uint64_t length;   /* bytes of whole records behind this header */
     uint64_t checksum; /* trace_checksum of these when the chunk was closed; before that 0 */
-    uint64_t reserved[2];
+    uint64_t events;   /* how many of the records are events */
+    uint64_t reserved;
 };
 
 static_assert(sizeof(struct trace_chunk) == 64, "records begin on a cache line of their own");

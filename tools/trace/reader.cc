@@ -48,7 +48,28 @@ TraceReader::TraceReader(const std::string &path, bool accept_damage) : path_(pa
     }
 }
 
-TraceReader::~TraceReader() { munmap(const_cast<uint8_t *>(data_), size_); }
+TraceInfo trace_info(const std::string &path) {
+    TraceReader trace;
+    trace.path_ = path;
+    trace.map(path);
+    trace.read_header();
+    trace.set_clock(trace.header_.last_ticks);
+    trace.info_.bytes = trace.size_;
+    trace_chunk chunk;
+    for (size_t offset = TRACE_HEADER_BYTES; offset + sizeof chunk <= trace.size_;
+         offset += chunk.bytes) {
+        std::memcpy(&chunk, trace.data_ + offset, sizeof chunk);
+        if (chunk.magic != TRACE_CHUNK_MAGIC || chunk.bytes < TRACE_CHUNK_LEAST)
+            break;
+        trace.info_.events += chunk.events;
+    }
+    return trace.info_;
+}
+
+TraceReader::~TraceReader() {
+    if (data_ != nullptr)
+        munmap(const_cast<uint8_t *>(data_), size_);
+}
 
 void TraceReader::map(const std::string &path) {
     const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);

@@ -71,6 +71,10 @@ struct TraceInfo {
     bool uses_tsc;
 };
 
+// From the headers alone: `duration_s` is that to the beginning of the last chunk if the program
+// did not end by itself. TraceError if it is no trace; damage is not looked for.
+TraceInfo trace_info(const std::string &path);
+
 class TraceReader {
   public:
     // TraceError if `path` cannot be read, is no trace, or is of another version. If it is damaged,
@@ -125,6 +129,8 @@ class TraceReader {
         uint64_t block, size;
     };
 
+    friend TraceInfo trace_info(const std::string &path);
+    TraceReader() = default;
     void map(const std::string &path);
     void read_header();
     void read_chunks();

@@ -502,15 +502,17 @@ std::string json_text(const Replay &replay) {
 Chart memory_chart(const Replay &replay) {
     Chart chart;
     chart.title = "resident memory: " + joined(replay.trace().info().command);
-    chart.x_title = "events";
+    const bool millions = replay.outline().events >= 1000 * 1000;
+    const double unit = millions ? 1e6 : 1;
+    chart.x_title = millions ? "million events" : "events";
     chart.y_title = "MiB";
     Series live = {"live bytes", {}, false, true};
     for (const PlanSample &sample : replay.samples())
-        live.points.push_back({double(sample.event), double(sample.live) / (1 << 20)});
+        live.points.push_back({double(sample.event) / unit, double(sample.live) / (1 << 20)});
     for (const Replayed &replayed : replay.all()) {
         Series series = {replayed.allocator.name, {}, replayed.allocator.name == "osmem", false};
         for (size_t i = 0; i < replayed.samples.size(); i++)
-            series.points.push_back({double(replay.samples()[i].event),
+            series.points.push_back({double(replay.samples()[i].event) / unit,
                                      double(replayed.samples[i].resident) / (1 << 20)});
         if (!series.points.empty())
             chart.series.push_back(series);

@@ -53,7 +53,7 @@ const char HELP[] =
     "Figures of call sites are estimates from the stacks sampled (osmem record --stacks); those\n"
     "from few samples are rough. All other figures are exact. A page is pinned when it was half\n"
     "full once and an eighth of it at most is in live blocks now. Function names come from\n"
-    "addr2line; of stripped programs they are the nearest exported ones.\n"
+    "addr2line; a ~ marks the nearest exported name of a stripped program, which is a hint only.\n"
     "\n"
     "Exit status: 0; 1 if the trace cannot be read, or the process does not exist, may not be\n"
     "looked at or is not being recorded; 2 for a wrong command line.\n"

@@ -286,8 +286,11 @@ TEST(Pprof, HasTheSameNumbersAndNames) {
     std::map<uint64_t, std::vector<Field>> locations, functions, mappings;
     std::vector<std::vector<uint64_t>> samples, stacks;
     size_t types = 0;
+    uint64_t first_file = 0;
     for (const Field &field : fields_of(file_contents(file))) {
         types += field.number == 1;
+        if (field.number == 3 && first_file == 0)
+            first_file = fields_of(field.bytes)[4].value;
         if (field.number == 6)
             strings.push_back(field.bytes);
         if (field.number >= 3 && field.number <= 5) {
@@ -304,6 +307,7 @@ TEST(Pprof, HasTheSameNumbersAndNames) {
     EXPECT_EQ(types, 4u);
     EXPECT_EQ(strings.at(0), "");
     EXPECT_GT(mappings.size(), 0u);
+    EXPECT_TRUE(contains(strings.at(first_file), "/program")) << strings.at(first_file);
     ASSERT_EQ(stacks.size(), samples.size());
     ASSERT_EQ(samples.size(), json["call_sites"].size());
     uint64_t kept = 0;

@@ -69,7 +69,7 @@ class Adviser {
             share(double(all_.end_bytes), double(all_.peak_bytes)) < 0.02)
             return;
         say("leak", blocks_text(all_.end_blocks) + " of " + bytes_text(double(all_.end_bytes)) +
-                        " were never freed" +
+                        " in all were never freed" +
                         from(most(all_, [](const Site &site) { return site.end_bytes; })) +
                         ". What lives as long as the program may stay; what is made again and "
                         "again must not.");

@@ -76,8 +76,11 @@ class Profile {
             profile_.message(SAMPLE_TYPE, value_type(type, unit));
         for (const Site &site : analysis.sites)
             add_sample(site);
-        for (size_t i = 0; i < trace.modules().size(); i++)
-            add_mapping(i);
+        // The first is taken for the program.
+        for (const bool program : {true, false})
+            for (size_t i = 0; i < trace.modules().size(); i++)
+                if ((trace.modules()[i].path == trace.info().program) == program)
+                    add_mapping(i);
         profile_.number(TIME_NANOS, trace.info().start_realtime_ns);
         profile_.number(DURATION_NANOS, uint64_t(trace.info().duration_s * 1e9));
         profile_.message(PERIOD_TYPE, value_type("space", "bytes"));

@@ -1,12 +1,17 @@
 #include "tools/report/symbols.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
+#include <iterator>
 #include <set>
 
+#include <elf.h>
 #include <fcntl.h>
+#include <link.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -59,6 +64,48 @@ std::string output_of(const std::vector<std::string> &command, const std::string
     return text;
 }
 
+// The functions of which an ELF file has the names, as addresses in the file.
+class NamedFunctions {
+  public:
+    explicit NamedFunctions(const std::string &path) : file_(path, std::ios::binary) {
+        ElfW(Ehdr) header;
+        if (!read(0, &header) || std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0)
+            return;
+        for (unsigned i = 0; i < header.e_shnum; i++) {
+            ElfW(Shdr) section;
+            if (!read(header.e_shoff + i * sizeof section, &section))
+                return;
+            if (section.sh_type != SHT_SYMTAB && section.sh_type != SHT_DYNSYM)
+                continue;
+            for (uint64_t at = 0; at + sizeof(ElfW(Sym)) <= section.sh_size;
+                 at += sizeof(ElfW(Sym)))
+                add(section.sh_offset + at);
+        }
+    }
+
+    bool have(uint64_t address) const {
+        const auto after = ends_.upper_bound(address);
+        return after != ends_.begin() && address < std::prev(after)->second;
+    }
+
+  private:
+    template <typename Value> bool read(uint64_t offset, Value *value) {
+        file_.seekg(std::streamoff(offset));
+        return bool(file_.read(reinterpret_cast<char *>(value), sizeof *value));
+    }
+
+    void add(uint64_t offset) {
+        ElfW(Sym) symbol;
+        if (!read(offset, &symbol) || ELF64_ST_TYPE(symbol.st_info) != STT_FUNC)
+            return;
+        uint64_t &end = ends_[symbol.st_value];
+        end = std::max<uint64_t>(end, symbol.st_value + symbol.st_size);
+    }
+
+    std::ifstream file_;
+    std::map<uint64_t, uint64_t> ends_; // by start
+};
+
 std::string next_line(const std::string &text, size_t *at) {
     const size_t end = std::min(text.find('\n', *at), text.size());
     const std::string line = text.substr(*at, end - *at);
@@ -100,6 +147,7 @@ Symbols::Symbols(const TraceReader &trace, const std::vector<int64_t> &stacks) {
 
 // addr2line prints for each address: "0x…", then pairs of lines "function" and "file:line".
 void Symbols::look_up(const TraceModule &module, const std::vector<uint64_t> &addresses) {
+    const NamedFunctions named(module.path);
     std::string input;
     for (const uint64_t address : addresses)
         input += formatted("0x%llx\n", static_cast<unsigned long long>(in_file(module, address)));
@@ -120,6 +168,8 @@ void Symbols::look_up(const TraceModule &module, const std::vector<uint64_t> &ad
                 frame.file.clear();
             else if (colon != std::string::npos)
                 frame.line = unsigned(std::strtoul(place.c_str() + colon + 1, nullptr, 10));
+            if (frame.line == 0 && !named.have(in_file(module, addresses[index])))
+                frame.function = "~" + frame.function;
             frames.push_back(frame);
         }
     }

@@ -1,7 +1,8 @@
 /*
  * Names for the addresses in a trace's stacks, by addr2line(1) of the binutils: function, file and
- * line where the program has debug information; without it the nearest symbol before the address,
- * and of stripped programs that is an exported one. Where addr2line is missing, or knows nothing,
+ * line where the program has debug information, without it the symbol. In a stripped program that
+ * is the nearest exported one before the address, often another function than the true one: if the
+ * address is not in it, a ~ stands before the name. Where addr2line is missing, or knows nothing,
  * the module and the offset in it.
  */
 #ifndef OSMEM_TOOLS_REPORT_SYMBOLS_H

@@ -341,6 +341,9 @@ class Printer {
         if (all_.unknown > 0)
             std::fprintf(file_, "%llu blocks are from before the recording\n",
                          static_cast<unsigned long long>(all_.unknown));
+        if (all_.implied > 0)
+            std::fprintf(file_, "the frees of %llu blocks are missing\n",
+                         static_cast<unsigned long long>(all_.implied));
         std::fprintf(file_, "%s allocations, %s reallocs, %s frees; %s allocated in all\n",
                      count_text(double(all_.allocations)).c_str(),
                      count_text(double(all_.resizes)).c_str(),
@@ -545,6 +548,7 @@ std::string json_text(const TraceReader &trace, const Analysis &all, const SiteN
     json["lost"] = info.lost;
     json["damage"] = trace.damage();
     json["unknown_blocks"] = all.unknown;
+    json["missing_frees"] = all.implied;
     json["allocations"] = all.allocations;
     json["reallocs"] = all.resizes;
     json["frees"] = all.frees;

@@ -237,7 +237,7 @@ static void header_fill(struct trace_header *header, uint32_t pid) {
     header->parent = (uint32_t)syscall(SYS_getppid);
     header->clock = conf.clock;
     header->page_bytes = (uint32_t)sysconf(_SC_PAGESIZE);
-    header->ticks = header->last_ticks = log_ticks(true);
+    header->ticks = header->last_ticks = log_ticks();
     header->monotonic = header->last_monotonic = nanoseconds(CLOCK_MONOTONIC);
     header->realtime = nanoseconds(CLOCK_REALTIME);
     header->sample_bytes = conf.sample_bytes;
@@ -320,7 +320,7 @@ static bool place_new(struct log_place *place) {
     chunk->magic = TRACE_CHUNK_MAGIC;
     chunk->sequence = process->chunks++;
     chunk->bytes = bytes;
-    chunk->time = log_ticks(true);
+    chunk->time = log_ticks();
     chunk_guard(chunk);
     header->last_ticks = chunk->time;
     header->last_monotonic = nanoseconds(CLOCK_MONOTONIC);
@@ -501,7 +501,7 @@ __attribute__((destructor(101))) static void finish(void) {
         place_close(&log_own.place);
     }
     log_own.chunk_bytes = TRACE_CHUNK_LEAST;
-    process->header->last_ticks = log_ticks(true);
+    process->header->last_ticks = log_ticks();
     process->header->last_monotonic = nanoseconds(CLOCK_MONOTONIC);
     process->header->finished = 1;
     lock_release();

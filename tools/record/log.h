@@ -66,12 +66,16 @@ void log_lost(void);
 /* The clock where it is not the processor's: nanoseconds, 0 before the first event. */
 uint64_t log_clock(void);
 
-/* The time in ticks; `ordered`: read after all that was done before, as far as others can see it.
+/*
+ * The time in ticks, behind all that was done before: without the fence, the processor may look at
+ * the clock before it has loaded the pointer that another thread has just handed over, and a free
+ * would seem to come before its malloc. What comes after cannot be seen by others earlier: stores
+ * wait until the clock has been read.
  */
-static inline uint64_t log_ticks(bool ordered) {
+static inline uint64_t log_ticks(void) {
     if (__builtin_expect(log_process->clock != TRACE_CLOCK_TSC, false))
         return log_clock();
-    if (ordered && !__libc_single_threaded)
+    if (!__libc_single_threaded)
         _mm_lfence();
     return __rdtsc();
 }

@@ -83,7 +83,7 @@ static inline uint8_t flags(bool round, int64_t stack, bool failed) {
 
 static inline void record_allocation(enum trace_kind kind, size_t alignment, size_t size,
                                      const void *ptr) {
-    const uint64_t time = log_ticks(true);
+    const uint64_t time = log_ticks();
     if (!event_begin())
         return;
     const int64_t stack = ptr == NULL ? -1 : sample_or_not(size);
@@ -103,7 +103,7 @@ static inline void record_allocation(enum trace_kind kind, size_t alignment, siz
 }
 
 static void record_realloc(uint64_t entry, const void *old, size_t size, const void *ptr) {
-    const uint64_t time = log_ticks(true);
+    const uint64_t time = log_ticks();
     if (!event_begin())
         return;
     const int64_t stack = ptr == NULL ? -1 : sample_or_not(size);
@@ -144,7 +144,7 @@ EXPORT void *malloc(size_t size) {
 EXPORT void free(void *ptr) {
     if (ptr == NULL)
         return;
-    record_free(log_ticks(false), ptr);
+    record_free(log_ticks(), ptr);
     next.free(ptr);
 }
 
@@ -163,7 +163,7 @@ EXPORT void *realloc(void *ptr, size_t size) {
         record_allocation(TRACE_MALLOC, 0, size, ptr);
         return ptr;
     }
-    const uint64_t entry = log_ticks(false);
+    const uint64_t entry = log_ticks();
     void *resized = next.realloc(ptr, size);
     if (resized == NULL && size == 0)
         record_free(entry, ptr);

@@ -38,6 +38,7 @@ Analysis::Analysis(TraceReader &trace, Moment moment, double second)
     : sample_bytes_(double(trace.info().sample_bytes)) {
     read(trace);
     unknown = trace.unknown_blocks();
+    implied = trace.implied_frees();
     moment_event = moment == Moment::END ? trace.info().events : peak_event;
     if (moment == Moment::SECOND) {
         moment_event = 0;

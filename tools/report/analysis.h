@@ -80,6 +80,7 @@ class Analysis {
     uint64_t rounding_bytes = 0;
     uint64_t short_lived = 0; // freed before SHORT_LIVED bytes more were allocated
     uint64_t unknown = 0;     // freed, but from before the recording
+    uint64_t implied = 0;     // frees that are missing in the trace
     uint64_t peak_bytes = 0, peak_blocks = 0, peak_event = 0;
     double peak_s = 0;
     uint64_t moment_bytes = 0, moment_blocks = 0, moment_event = 0;

@@ -134,6 +134,14 @@ TEST(Analysis, AFewBlocksPinPages) {
     EXPECT_EQ(all.pins.by_size[0].pages, 10u);
 }
 
+TEST(Analysis, APageOfWhichMoreThanAnEighthIsUsedIsNotPinned) {
+    Maker maker;
+    maker.chunk(0, 0).allocate(1, 0x10000, 3000).allocate(2, 0x10c00, 513).release(3, 0x10000);
+    EXPECT_EQ(analysis_of(maker).pins.pages, 0u);
+    maker.chunk(0, 4).allocate(5, 0x20000, 3000).allocate(6, 0x20c00, 512).release(7, 0x20000);
+    EXPECT_EQ(analysis_of(maker).pins.pages, 1u);
+}
+
 TEST(Analysis, APageThatIsEmptyIsNotPinned) {
     Maker maker;
     maker.chunk(0, 0).allocate(1, 0x10000, 3000).allocate(2, 0x10c00, 64).release(3, 0x10000);

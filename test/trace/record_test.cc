@@ -245,6 +245,36 @@ TEST(Ends, AProgramThatIsKilledLosesNothing) {
     }
 }
 
+TEST(Ends, ThreadsKilledInTheMidstLeaveAWholeTrace) {
+    const std::string path = scratch_file("killed.osmem");
+    unlink(path.c_str());
+    const pid_t tool = shell_start("tools/osmem record --stacks 9000 -o '" + path + "' -- " +
+                                       PROGRAM + "exchange 1000000000",
+                                   scratch_file("log"));
+    pid_t program = 0;
+    for (int i = 0; i < 1000; i++) {
+        usleep(10 * 1000);
+        if (access(path.c_str(), F_OK) != 0)
+            continue;
+        const TraceInfo info = trace_info(path);
+        program = pid_t(info.pid);
+        if (info.events > 200000)
+            break;
+    }
+    ASSERT_GT(program, 0);
+    kill(program, SIGKILL);
+    int status;
+    waitpid(tool, &status, 0);
+    EXPECT_EQ(WEXITSTATUS(status), 128 + SIGKILL);
+    TraceReader trace(path);
+    EXPECT_TRUE(trace.damage().empty());
+    EXPECT_GT(trace.info().events, 200000u);
+    EXPECT_FALSE(trace.info().finished);
+    events_of(trace);
+    EXPECT_EQ(trace.unknown_blocks(), 0u);
+    EXPECT_EQ(trace.implied_frees(), 0u);
+}
+
 class Fork : public testing::TestWithParam<const char *> {};
 
 TEST_P(Fork, AChildHasAFileOfItsOwn) {

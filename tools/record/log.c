@@ -76,12 +76,14 @@ static uint64_t nanoseconds(clockid_t clock) {
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* One that ticks alike in all states of the processor; whether it does on all of them alike is for
- * the kernel to find out, which marks it unusable for itself if not. */
+/* The processor's, if it ticks alike in all its states; whether it does on all processors alike is
+ * for the kernel to find out, which marks it unusable for itself if not. */
 static uint32_t clock_best(void) {
-    unsigned a, b, c, d;
-    const bool invariant = __get_cpuid(0x80000007, &a, &b, &c, &d) != 0 && (d & 1u << 8) != 0;
-    return invariant ? TRACE_CLOCK_TSC : TRACE_CLOCK_MONOTONIC;
+    unsigned a, b, c, invariant = 0, rdtscp = 0;
+    __get_cpuid(0x80000007, &a, &b, &c, &invariant);
+    __get_cpuid(0x80000001, &a, &b, &c, &rdtscp);
+    const bool usable = (invariant & 1u << 8) != 0 && (rdtscp & 1u << 27) != 0;
+    return usable ? TRACE_CLOCK_TSC : TRACE_CLOCK_MONOTONIC;
 }
 
 uint64_t log_clock(void) { return log_process->clock == 0 ? 0 : nanoseconds(CLOCK_MONOTONIC); }

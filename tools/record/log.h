@@ -67,17 +67,16 @@ void log_lost(void);
 uint64_t log_clock(void);
 
 /*
- * The time in ticks, behind all that was done before: without the fence, the processor may look at
- * the clock before it has loaded the pointer that another thread has just handed over, and a free
- * would seem to come before its malloc. What comes after cannot be seen by others earlier: stores
- * wait until the clock has been read.
+ * The time in ticks, after all that was done before. A plain rdtsc could be carried out before the
+ * load of the pointer that another thread has just handed over, and a free would seem to come
+ * before its malloc; rdtscp waits for loads. Stores that come later are not seen by others before
+ * it.
  */
 static inline uint64_t log_ticks(void) {
     if (__builtin_expect(log_process->clock != TRACE_CLOCK_TSC, false))
         return log_clock();
-    if (!__libc_single_threaded)
-        _mm_lfence();
-    return __rdtsc();
+    unsigned processor;
+    return __libc_single_threaded ? __rdtsc() : __rdtscp(&processor);
 }
 
 /* The record that ends at `cursor` becomes part of the file. */

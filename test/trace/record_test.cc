@@ -254,12 +254,14 @@ TEST(Ends, ThreadsKilledInTheMidstLeaveAWholeTrace) {
     pid_t program = 0;
     for (int i = 0; i < 1000; i++) {
         usleep(10 * 1000);
-        if (access(path.c_str(), F_OK) != 0)
-            continue;
-        const TraceInfo info = trace_info(path);
-        program = pid_t(info.pid);
-        if (info.events > 200000)
-            break;
+        try {
+            const TraceInfo info = trace_info(path);
+            program = pid_t(info.pid);
+            if (info.events > 200000)
+                break;
+        } catch (const TraceError &) {
+            // Not there yet.
+        }
     }
     ASSERT_GT(program, 0);
     kill(program, SIGKILL);

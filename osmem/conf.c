@@ -12,6 +12,7 @@
 #include "utils/die.h"
 
 #define VARIABLE "OSMEM_CONF="
+#define SIGNAL_MAX 64
 
 /* A build of its own may have the guarded mode on by default (.bazelrc). */
 #ifndef OSMEM_GUARD
@@ -20,11 +21,11 @@
 
 struct conf conf = {.mapped_cache = true, .purge = true};
 
-/* The table of options; all are switches. */
+/* The options that are switches. */
 static const struct {
     const char *key;
     bool *value;
-} options[] = {
+} switches[] = {
     {"guard", &conf.guard},         {"mapped_cache", &conf.mapped_cache}, {"purge", &conf.purge},
     {"requested", &conf.requested}, {"stats_print", &conf.stats_print},
 };
@@ -33,17 +34,42 @@ static bool is_word(const char *text, size_t length, const char *word) {
     return strlen(word) == length && memcmp(text, word, length) == 0;
 }
 
-static bool set_option(const char *key, size_t key_length, const char *value, size_t length) {
+static bool set_switch(bool *to, const char *value, size_t length) {
     bool on = is_word(value, length, "on");
-    if (!on && !is_word(value, length, "off"))
+    if (on || is_word(value, length, "off"))
+        *to = on;
+    return on || is_word(value, length, "off");
+}
+
+static bool set_text(char *to, const char *value, size_t length) {
+    if (length == 0 || length >= CONF_TEXT_BYTES)
         return false;
-    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
-        if (is_word(key, key_length, options[i].key)) {
-            *options[i].value = on;
-            return true;
-        }
+    memcpy(to, value, length);
+    to[length] = '\0';
+    return true;
+}
+
+static bool set_signal(int *to, const char *value, size_t length) {
+    int number = 0;
+    for (size_t i = 0; i < length && number <= SIGNAL_MAX; i++) {
+        if (value[i] < '0' || value[i] > '9')
+            return false;
+        number = 10 * number + (value[i] - '0');
     }
-    return false;
+    if (number < 1 || number > SIGNAL_MAX)
+        return false;
+    *to = number;
+    return true;
+}
+
+static bool set_option(const char *key, size_t key_length, const char *value, size_t length) {
+    for (size_t i = 0; i < sizeof switches / sizeof switches[0]; i++) {
+        if (is_word(key, key_length, switches[i].key))
+            return set_switch(switches[i].value, value, length);
+    }
+    if (is_word(key, key_length, "map"))
+        return set_text(conf.map, value, length);
+    return is_word(key, key_length, "map_signal") && set_signal(&conf.map_signal, value, length);
 }
 
 static void parse(const char *text) {

@@ -22,6 +22,17 @@ static struct {
     size_t bytes; /* the sum of the lengths */
 } registry = {registry_first, REGISTRY_FIRST, 0, 0};
 
+const struct map_table mapped_table = {
+    .entries = &registry.slots,
+    .count = &registry.capacity,
+    .indirect = 1,
+    .entry_bytes = sizeof(struct mapped_entry),
+    .address = offsetof(struct mapped_entry, address),
+    .length = offsetof(struct mapped_entry, length),
+    .requested = offsetof(struct mapped_entry, requested),
+    .has_requested = 1,
+};
+
 /* ---- the registry --------------------------------------------------------------------------- */
 
 static size_t slot_of(uintptr_t address) {

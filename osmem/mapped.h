@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "osmem/invariants.h"
+#include "osmem/map_format.h"
 #include "osmem/system.h"
 
 extern struct system_lock mapped_lock;
@@ -45,6 +46,9 @@ bool mapped_leave(uintptr_t address);
 
 /* The live block with the pages at `address` is as `entry` says now. */
 void mapped_renew(uintptr_t address, struct mapped_entry entry);
+
+/* Where the registry is, for who reads it from outside. */
+extern const struct map_table mapped_table;
 
 /*
  * Maps a block of at least `size` bytes at `alignment`; NULL: refused. *zeroed tells whether it

@@ -54,9 +54,9 @@ struct region {
     uint32_t committed;         /* granule at which the memory that is ours ends */
     uint32_t fresh;             /* granule from which on memory was never handed out */
     uint32_t reached;           /* the highest that `fresh` was while memory was handed out */
-    uint8_t *slack;   /* a byte for each granule (slack.h); may be NULL */
-    uint32_t ordinal; /* check.c's: which of its heap's regions this is */
-    uint32_t hollow;  /* where `committed` was before the memory was given back (hollow.h); or 0 */
+    uint8_t *slack;             /* a byte for each granule (slack.h); may be NULL */
+    uint32_t ordinal;           /* check.c's: which of its heap's regions this is */
+    uint32_t hollow; /* where `committed` was before the memory was given back (hollow.h); or 0 */
     struct region *unmerged_next;         /* of the same heap, with a bit in `unmerged` */
     uint64_t unmerged_words;              /* words of `unmerged` that are not 0 */
     uint64_t unmerged[REGION_LINES / 64]; /* lines that may have free neighbours (merge.h) */

@@ -11,6 +11,14 @@ static struct {
     size_t live_peak; /* the most that was ever live */
 } spare;
 
+const struct map_table spare_table = {
+    .entries = spare.extents,
+    .count = &spare.count,
+    .entry_bytes = sizeof(struct mapping),
+    .address = offsetof(struct mapping, address),
+    .length = offsetof(struct mapping, length),
+};
+
 struct mapping spare_extent(size_t index) {
     return index < spare.count ? spare.extents[index] : (struct mapping){0, 0};
 }

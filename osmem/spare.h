@@ -25,6 +25,7 @@
 #include <stdint.h>
 
 #include "osmem/invariants.h"
+#include "osmem/map_format.h"
 #include "utils/align.h"
 
 struct mapping {
@@ -73,5 +74,8 @@ enum invariant spare_check(void);
 
 /* The extents, by index, for walks; length 0 behind the last. */
 struct mapping spare_extent(size_t index);
+
+/* Where they are, for who reads them from outside. */
+extern const struct map_table spare_table;
 
 #endif

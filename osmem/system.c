@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -162,21 +163,25 @@ bool system_close(void *ptr, size_t size) {
     return done;
 }
 
-size_t system_resident(void *ptr, size_t size) {
+void system_residency(void *ptr, size_t pages, unsigned char *state) {
     int saved = errno;
+    if (mincore(ptr, pages * system_page(), state) != 0)
+        memset(state, 0, pages);
+    errno = saved;
+}
+
+size_t system_resident(void *ptr, size_t size) {
     size_t page = system_page(), resident = 0;
     unsigned char state[512];
     char *next = (char *)align_down((uintptr_t)ptr, page);
     char *end = (char *)align_up((uintptr_t)ptr + size, page);
     while (next < end) {
         size_t pages = size_min((size_t)(end - next) / page, sizeof state);
-        if (mincore(next, pages * page, state) == 0) {
-            for (size_t i = 0; i < pages; i++)
-                resident += state[i] & 1 ? page : 0;
-        }
+        system_residency(next, pages, state);
+        for (size_t i = 0; i < pages; i++)
+            resident += state[i] & 1 ? page : 0;
         next += pages * page;
     }
-    errno = saved;
     return resident;
 }
 
@@ -219,9 +224,13 @@ static bool replace(uint32_t *word, uint32_t expected, uint32_t value) {
                                        __ATOMIC_RELAXED);
 }
 
+bool system_lock_is_held(const struct system_lock *lock) {
+    return (load_relaxed(&lock->word) & ~WAITERS) == system_thread_id();
+}
+
 void system_lock(struct system_lock *lock) {
     uint32_t id = system_thread_id(), word;
-    if ((load_relaxed(&lock->word) & ~WAITERS) == id) {
+    if (system_lock_is_held(lock)) {
         lock->depth++;
         return;
     }

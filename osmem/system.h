@@ -74,6 +74,9 @@ bool system_move(void *ptr, size_t old_size, size_t size, void *target);
 /* The same as system_shut, and gives their memory back. */
 bool system_close(void *ptr, size_t size);
 
+/* Bit 0 of state[i]: page i of those from `ptr` on, page-aligned, is in physical memory. */
+void system_residency(void *ptr, size_t pages, unsigned char *state);
+
 /* Bytes of [ptr, ptr + size), page-aligned, that are in physical memory. */
 size_t system_resident(void *ptr, size_t size);
 
@@ -95,6 +98,8 @@ struct system_lock {
 
 void system_lock(struct system_lock *lock);
 void system_unlock(struct system_lock *lock);
+/* Whether the calling thread holds it. */
+bool system_lock_is_held(const struct system_lock *lock);
 /* The kernel's id of the calling thread; whether a thread of this process with that id exists. */
 uint32_t system_thread_id(void);
 bool system_thread_lives(uint32_t id);

@@ -21,6 +21,8 @@ static struct {
     struct heap *parked;
 } heaps;
 
+struct heap *const *const thread_heaps = &heaps.first;
+
 static pthread_once_t prepared = PTHREAD_ONCE_INIT;
 static pthread_key_t exit_key;
 static bool has_exit_key; /* false where the program has used up all keys */

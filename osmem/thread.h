@@ -56,6 +56,9 @@ void thread_take_in(struct heap *heap);
 /* All heaps, in order of creation, by heap->next. */
 struct heap *thread_first_heap(void);
 
+/* Where thread_first_heap() stands in memory, for who reads that from outside (map_format.h). */
+extern struct heap *const *const thread_heaps;
+
 /* Takes in what was freed of each heap that no thread uses, and calls `act` on it, under the lock.
  */
 void thread_each_parked(void (*act)(struct heap *heap, void *context), void *context);

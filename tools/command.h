@@ -26,6 +26,7 @@ extern const Command compare_command;
 extern const Command record_command;
 extern const Command replay_command;
 extern const Command report_command;
+extern const Command map_command;
 
 enum ExitStatus {
     EXIT_PROBLEM = 1,          // the command could not do its work, or what it checks is not so

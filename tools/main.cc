@@ -18,7 +18,7 @@ namespace osmem {
 namespace {
 
 const Command *const commands[] = {&run_command, &compare_command, &record_command, &replay_command,
-                                   &report_command};
+                                   &report_command, &map_command};
 
 const Command &command_named(const std::string &name) {
     for (const Command *command : commands)

@@ -6,8 +6,8 @@
  * 16 bytes (mapped blocks to a page) and is a whole number of 16-byte granules.
  *
  * Thread safety: every call may be made from any thread at any time, and a block may be freed by
- * another thread than the one that allocated it. No call is async-signal-safe. The child of a
- * fork(2) can allocate, and can free whatever it can reach.
+ * another thread than the one that allocated it. No call but os_heap_map is async-signal-safe. The
+ * child of a fork(2) can allocate, and can free whatever it can reach.
  *
  * Errors: out of memory and impossible sizes are NULL with errno ENOMEM and leave every live
  * block as it was. Misuse - a pointer that is not the start of a live block, given to any call
@@ -183,6 +183,18 @@ typedef int os_heap_visitor(const struct os_block *block, void *context);
  * Consistent as os_malloc_stats is. Cost: O(heap).
  */
 OSMEM_API int os_heap_walk(os_heap_visitor *visit, void *context);
+
+/*
+ * Writes a picture of all heaps and mapped blocks to the file `path` (created for its owner alone, or
+ * overwritten): every block's tags, which pages are in memory, and the statistics. `osmem map FILE`
+ * draws it; osmem/map_format.h describes it. Returns 0, or -1 with the errno of open(2), write(2) or
+ * close(2) and a file that is cut short. Consistent as os_malloc_stats is. Any thread; async-signal-
+ * safe: only in a handler that interrupted one of our calls at a lock, and in handlers of fork and
+ * visitors of os_heap_walk, it returns -1 with EBUSY and touches nothing. Threads that need new
+ * memory from the kernel wait until all is written. Allocates nothing. Cost: O(heap): 1/40 of the
+ * heap is written, one mincore(2) for 64 pages.
+ */
+OSMEM_API int os_heap_map(const char *path);
 
 /*
  * Checks every invariant of the calling thread's heap, of the parked heaps and of the registry of

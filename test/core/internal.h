@@ -24,6 +24,7 @@ extern "C" {
 #include "osmem/index.h"
 #include "osmem/invariants.h"
 #include "osmem/large.h"
+#include "osmem/map.h"
 #include "osmem/mapped.h"
 #include "osmem/merge.h"
 #include "osmem/misuse.h"

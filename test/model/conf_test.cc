@@ -180,6 +180,31 @@ CHILD_TEST(Conf, MappedCacheOffGrowsMappingsAllTheSame) {
     EXPECT_EQ(cached_bytes(), 0u);
 }
 
+TEST(Conf, TakesTheFileOfMapsAndTheirSignal) {
+    Ended ended = with_conf("map:/tmp/a:b/heap,map_signal:12,purge:off", [] {
+        EXPECT_STREQ(conf.map, "/tmp/a:b/heap");
+        EXPECT_EQ(conf.map_signal, 12);
+        EXPECT_FALSE(conf.purge);
+    });
+    EXPECT_TRUE(ended.well()) << ended;
+    EXPECT_EQ(ended.errors, "");
+}
+
+TEST(Conf, ASignalOrFileThatIsNoneWarnsAndIsIgnored) {
+    const std::string long_name = "map:" + std::string(CONF_TEXT_BYTES, 'x');
+    for (const std::string &entry :
+         {std::string("map_signal:0"), std::string("map_signal:65"), std::string("map_signal:usr1"),
+          std::string("map_signal:"), std::string("map_signal:99999999999999999999"),
+          std::string("map_signal:1x"), std::string("map:"), std::string("map"), long_name}) {
+        Ended ended = with_conf(entry, [] {
+            EXPECT_STREQ(conf.map, "");
+            EXPECT_EQ(conf.map_signal, 0);
+        });
+        EXPECT_TRUE(ended.well()) << ended;
+        EXPECT_EQ(ended.errors, warning(0)) << entry;
+    }
+}
+
 CHILD_TEST(Conf, IsReadByAProgramThatOnlyMaps) {
     setenv("OSMEM_CONF", "mapped_cache:off", 1);
     free_mappings();

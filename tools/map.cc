@@ -10,7 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
-#include <iterator>
+#include <memory>
 #include <optional>
 
 #include <fcntl.h>
@@ -245,9 +245,13 @@ class Output {
 // ---- the sources -------------------------------------------------------------------------------
 
 std::string read_file(const std::string &path) {
-    std::ifstream file(path, std::ios::binary);
-    std::string bytes((std::istreambuf_iterator<char>(file)), {});
-    if (!file || file.bad() || (bytes.empty() && file.peek() == EOF && !std::ifstream(path)))
+    const std::unique_ptr<FILE, int (*)(FILE *)> file(std::fopen(path.c_str(), "re"), std::fclose);
+    std::string bytes;
+    char buffer[64 * 1024];
+    size_t size = 0;
+    while (file && (size = std::fread(buffer, 1, sizeof buffer, file.get())) > 0)
+        bytes.append(buffer, size);
+    if (!file || std::ferror(file.get()))
         throw Failure(path + ": " + std::strerror(errno));
     return bytes;
 }

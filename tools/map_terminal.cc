@@ -250,6 +250,15 @@ size_t lines_of(const std::vector<Group> &groups, Colours colours) {
     return lines;
 }
 
+size_t memory_of(const Snapshot &snapshot) {
+    size_t bytes = 0;
+    for (const SnapshotRegion &region : snapshot.regions)
+        bytes += region.place.committed * MAP_GRANULE_BYTES;
+    for (const SnapshotMapping &mapping : snapshot.mappings)
+        bytes += mapping.place.length;
+    return bytes;
+}
+
 } // namespace
 
 TerminalStyle terminal_style(bool no_colour) {
@@ -275,14 +284,16 @@ TerminalStyle terminal_style(bool no_colour) {
 std::string terminal_picture(const Snapshot &snapshot, const TerminalStyle &style) {
     // In steps of 16, so that rows begin at round addresses.
     const size_t width = std::max<size_t>(style.columns - ADDRESS_COLUMNS, 16) / 16 * 16;
+    const size_t rows = style.lines * (style.colours == Colours::NONE ? 1 : 2);
     size_t scale = MAP_GRANULE_BYTES;
-    std::vector<Group> groups;
-    for (;;) {
-        // Each heap takes two lines at least; beyond that the scale no longer helps.
-        groups = lay_out(snapshot, width, scale);
-        if (lines_of(groups, style.colours) <= std::max(style.lines, 2 * groups.size()))
-            break;
+    while (memory_of(snapshot) / scale > width * rows)
         scale *= 2;
+    std::vector<Group> groups = lay_out(snapshot, width, scale);
+    // Each heap takes two lines at least, and each mapping a cell: the scale may not help.
+    for (size_t before = SIZE_MAX; lines_of(groups, style.colours) > style.lines &&
+                                   lines_of(groups, style.colours) < before;) {
+        before = lines_of(groups, style.colours);
+        groups = lay_out(snapshot, width, scale *= 2);
     }
     std::string picture;
     for (const Group &group : groups) {

@@ -23,7 +23,7 @@ def missing():
 class Browser:
     """One window. To be used in a with statement, which closes it."""
 
-    def __init__(self, width, height, dark=False):
+    def __init__(self, width, height):
         self._profile = tempfile.TemporaryDirectory(prefix="osmem-browser-", ignore_cleanup_errors=True)
         self._driver = subprocess.Popen(
             [shutil.which("chromedriver"), "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -44,7 +44,7 @@ class Browser:
             "--force-device-scale-factor=1",
             f"--window-size={width},{height}",
             f"--user-data-dir={self._profile.name}",
-        ] + (["--force-dark-mode"] if dark else [])
+        ]
         capabilities = {
             "browserName": "chrome",
             "goog:chromeOptions": {"binary": shutil.which("chromium"), "args": options},
@@ -82,6 +82,7 @@ class Browser:
         return self._request("POST", path, body)
 
     def open(self, path):
+        self.console()  # of the browser's own first page
         self._post("/url", {"url": "file://" + path})
 
     def run(self, script, *arguments):
@@ -124,16 +125,19 @@ class Browser:
         self._post("/actions", {"actions": [{"type": "wheel", "id": "wheel", "actions": [scroll]}]})
         self.frames()
 
-    def press(self, selector, *keys):
+    def press(self, selector, keys):
         """Types keys into an element; those without a character by their code in the protocol."""
         element = self._post("/element", {"using": "css selector", "value": selector})[ELEMENT]
-        for key in keys:
-            self._post(f"/element/{element}/value", {"text": key})
+        self._post(f"/element/{element}/value", {"text": keys})
         self.frames()
 
     def screenshot(self, path):
         with open(path, "wb") as file:
             file.write(base64.b64decode(self._request("GET", "/screenshot", None)))
+
+    def command(self, name, parameters):
+        """One of the browser's own protocol (CDP)."""
+        return self._post("/goog/cdp/execute", {"cmd": name, "params": parameters})
 
     def console(self):
         """What was logged since this was asked for the last time."""

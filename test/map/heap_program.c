@@ -2,10 +2,10 @@
  * What the suites of `osmem map` look at: a program that fills heaps, prints the statistics of its
  * own allocator, and then does what it is told to:
  *
- *     heap_program BLOCKS THREADS END
+ *     heap_program BLOCKS THREADS [MOST] END
  *
- * BLOCKS blocks of up to 3000 bytes for each thread, every third of them freed again, and some
- * mappings. END: wait (for a signal, that ends it), exit, abort, or sleep (for a second).
+ * BLOCKS blocks of up to MOST (3000) bytes for each thread, every third of them freed again, and
+ * some mappings. END: wait (for a signal, that ends it), exit, abort, or sleep (for a second).
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -17,7 +17,7 @@
 
 #pragma weak os_malloc_stats
 
-static size_t block_count;
+static size_t block_count, most = 3000;
 static pthread_barrier_t filled;
 
 static void *fill(void *argument) {
@@ -25,7 +25,7 @@ static void *fill(void *argument) {
     void **blocks = malloc((block_count + 1) * sizeof *blocks);
     for (size_t index = 0; index < block_count; index++) {
         random = random * 1103515245 + 12345;
-        const size_t size = 1 + (random >> 8) % 3000;
+        const size_t size = 1 + (random >> 8) % most;
         blocks[index] = malloc(size);
         memset(blocks[index], 1, size);
         if (index % 3 == 0)
@@ -61,8 +61,11 @@ static void print_statistics(void) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 4)
+    if (argc != 4 && argc != 5)
         return 99;
+    const char *const end = argv[argc - 1];
+    if (argc == 5)
+        most = (size_t)atol(argv[3]);
     block_count = (size_t)atol(argv[1]);
     const size_t threads = (size_t)atol(argv[2]);
     pthread_barrier_init(&filled, NULL, (unsigned)threads + 1);
@@ -77,12 +80,12 @@ int main(int argc, char **argv) {
     memset(malloc(300000), 1, 100000);
     print_statistics();
 
-    if (strcmp(argv[3], "wait") == 0)
+    if (strcmp(end, "wait") == 0)
         for (;;)
             pause();
-    if (strcmp(argv[3], "abort") == 0)
+    if (strcmp(end, "abort") == 0)
         abort();
-    if (strcmp(argv[3], "sleep") == 0)
+    if (strcmp(end, "sleep") == 0)
         usleep(1000 * 1000);
     _exit(3);
 }

@@ -1,5 +1,8 @@
 #include "tools/command.h"
 
+#include <cerrno>
+#include <cstdlib>
+
 #include <getopt.h>
 
 namespace osmem {
@@ -11,6 +14,16 @@ UsageError option_error(int returned, char **argv) {
     if (returned == ':')
         return UsageError("option '" + name + "' needs a value");
     return UsageError("option '" + name + "' is not known, or not in this form");
+}
+
+long option_number(const char *option, const std::string &text, long least, long most) {
+    char *end;
+    errno = 0;
+    const long value = std::strtol(text.c_str(), &end, 10);
+    if (text.empty() || *end != '\0' || errno != 0 || value < least || value > most)
+        throw UsageError(std::string(option) + " '" + text + "': not a number from " +
+                         std::to_string(least) + " to " + std::to_string(most));
+    return value;
 }
 
 std::vector<std::string> command_line(int argc, char **argv, int index) {

@@ -27,6 +27,7 @@ extern const Command record_command;
 extern const Command replay_command;
 extern const Command report_command;
 extern const Command map_command;
+extern const Command demo_command;
 
 enum ExitStatus {
     EXIT_PROBLEM = 1,          // the command could not do its work, or what it checks is not so
@@ -50,6 +51,9 @@ struct Failure : std::runtime_error {
 
 // The message of UsageError for what getopt_long(3) has just returned '?' or ':' for.
 UsageError option_error(int returned, char **argv);
+
+// The number that an option is given. UsageError if it is none from `least` to `most`.
+long option_number(const char *option, const std::string &text, long least, long most);
 
 // What follows the options from argv[index] on: CMD and its arguments. UsageError if nothing does.
 std::vector<std::string> command_line(int argc, char **argv, int index);

@@ -9,8 +9,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
-#include <memory>
 #include <optional>
 
 #include <fcntl.h>
@@ -23,6 +21,7 @@
 
 #include "tools/command.h"
 #include "tools/dropin.h"
+#include "tools/files.h"
 #include "tools/map_page.h"
 #include "tools/map_terminal.h"
 #include "tools/process_map.h"
@@ -84,16 +83,6 @@ struct Options {
 
 // ---- the command line --------------------------------------------------------------------------
 
-long parse_number(const char *option, const std::string &text, long least, long most) {
-    char *end;
-    errno = 0;
-    const long value = std::strtol(text.c_str(), &end, 10);
-    if (text.empty() || *end != '\0' || errno != 0 || value < least || value > most)
-        throw UsageError(std::string(option) + " '" + text + "': not a number from " +
-                         std::to_string(least) + " to " + std::to_string(most));
-    return value;
-}
-
 // "every 2", "every 2s", "every 0.5s", "every 500ms".
 int parse_period(const std::string &text) {
     char *end;
@@ -150,7 +139,7 @@ Options parse(int argc, char **argv) {
     for (int found; (found = getopt_long(argc, argv, "+:hp:", known, nullptr)) != -1;) {
         switch (found) {
         case 'p':
-            options.process = pid_t(parse_number("--pid", optarg, 1, 1L << 30));
+            options.process = pid_t(option_number("--pid", optarg, 1, 1L << 30));
             break;
         case AT:
             parse_when(optarg, &options);
@@ -168,7 +157,7 @@ Options parse(int argc, char **argv) {
             options.no_colour = true;
             break;
         case COLUMNS:
-            options.columns = size_t(parse_number("--columns", optarg, 32, 10000));
+            options.columns = size_t(option_number("--columns", optarg, 32, 10000));
             break;
         case LIBRARY:
             options.library = optarg;
@@ -186,15 +175,6 @@ Options parse(int argc, char **argv) {
 }
 
 // ---- what is done with a map -------------------------------------------------------------------
-
-void write_file(const std::string &path, const std::vector<std::string> &parts) {
-    std::ofstream file(path, std::ios::binary | std::ios::trunc);
-    for (const std::string &part : parts)
-        file.write(part.data(), std::streamsize(part.size()));
-    file.close();
-    if (!file)
-        throw Failure(path + ": " + std::strerror(errno));
-}
 
 class Output {
   public:
@@ -243,18 +223,6 @@ class Output {
 };
 
 // ---- the sources -------------------------------------------------------------------------------
-
-std::string read_file(const std::string &path) {
-    const std::unique_ptr<FILE, int (*)(FILE *)> file(std::fopen(path.c_str(), "re"), std::fclose);
-    std::string bytes;
-    char buffer[64 * 1024];
-    size_t size = 0;
-    while (file && (size = std::fread(buffer, 1, sizeof buffer, file.get())) > 0)
-        bytes.append(buffer, size);
-    if (!file || std::ferror(file.get()))
-        throw Failure(path + ": " + std::strerror(errno));
-    return bytes;
-}
 
 int map_files(const Options &options) {
     Output output(options, options.files[0]);

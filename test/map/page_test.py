@@ -250,6 +250,36 @@ class Million(PageTest):
         self.assertLess(quartiles[0], MOST_MILLISECONDS)
 
 
+class Demo(PageTest):
+    """The page of `osmem trace-demo`."""
+
+    def text(self, identity):
+        return self.browser.run(f"return document.getElementById('{identity}').textContent")
+
+    def test_goes_through_the_steps(self):
+        script, page = os.path.join(FOLDER, "script"), os.path.join(FOLDER, "demo.html")
+        with open(script, "w", encoding="utf-8") as file:
+            file.write("say <b>Holes</b>\nmalloc a 96\nmalloc b 16\nfree a\nmalloc c 40\nrandom 50 200 1\n")
+        subprocess.run([TOOL, "trace-demo", "--html", page, script], check=True, capture_output=True)
+        self.open(page)
+        self.assertEqual(self.text("line"), "malloc a 96")
+        self.assertEqual(self.text("say"), "<b>Holes</b>")
+        for _ in range(3):
+            self.browser.run("document.getElementById('on').click()")
+        self.assertEqual(self.text("line"), "malloc c 40")
+        self.assertIn("it is cut off a free block of 96 bytes", self.text("explanation"))
+        blocks = "return [...document.querySelectorAll('#after title')].map(each => each.textContent)"
+        self.assertEqual(
+            self.browser.run(blocks),
+            ["48 bytes at 0, in use: c", "48 bytes at 48, free", "16 bytes at 96, in use: b"],
+        )
+        self.assertEqual(self.browser.run("return document.querySelectorAll('#policies svg').length"), 5)
+        lines = "return [...document.querySelectorAll('#chart polyline')].map(each => each.points.length)"
+        self.assertEqual(self.browser.run(lines), [54] * 5)
+        self.browser.run("document.getElementById('back').click()")
+        self.assertEqual(self.text("line"), "free a")
+
+
 if __name__ == "__main__":
     if missing():
         print("SKIPPED: not installed:", *missing(), "(Debian's packages chromium and chromium-driver)")

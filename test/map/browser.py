@@ -82,7 +82,6 @@ class Browser:
         return self._request("POST", path, body)
 
     def open(self, path):
-        self.console()  # of the browser's own first page
         self._post("/url", {"url": "file://" + path})
 
     def run(self, script, *arguments):
@@ -140,5 +139,6 @@ class Browser:
         return self._post("/goog/cdp/execute", {"cmd": name, "params": parameters})
 
     def console(self):
-        """What was logged since this was asked for the last time."""
-        return [entry["message"] for entry in self._post("/se/log", {"type": "browser"})]
+        """What pages have logged since this was asked for the last time; the browser's own pages are none of ours."""
+        messages = [entry["message"] for entry in self._post("/se/log", {"type": "browser"})]
+        return [message for message in messages if not message.startswith("chrome://")]

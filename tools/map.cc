@@ -26,6 +26,7 @@
 #include "tools/map_terminal.h"
 #include "tools/process_map.h"
 #include "tools/snapshot.h"
+#include "tools/trace_map.h"
 
 namespace osmem {
 
@@ -43,13 +44,16 @@ const char HELP[] =
     "\n"
     "  -p, --pid PID     a process that is running: it is stopped for some milliseconds\n"
     "      --from FILE   what os_heap_map, OSMEM_CONF=map:PREFIX or --save has written; several\n"
-    "                    are shown one after the other\n"
+    "                    are shown one after the other. Or a recording of osmem record: the map "
+    "at\n"
+    "                    a moment, and a page through all of it with call sites and ages\n"
     "  CMD               a program to start with osmem as its allocator; the map is of its own\n"
     "                    process, not of others that it starts\n"
     "      --at WHEN     exit: when CMD ends, however it ends (the default)\n"
     "                    'every S', or 'every Nms': again and again, until CMD or PID ends or the\n"
     "                    tool is interrupted; redrawn in place on a terminal\n"
     "                    signal: whenever the tool receives SIGUSR1, until the same\n"
+    "                    peak (the default), end, or seconds: which moment of a recording\n"
     "      --html FILE   write one self-contained page: zoom, hover, and a slider through the "
     "maps\n"
     "                    when there are several\n"
@@ -68,7 +72,10 @@ const char HELP[] =
     "\n"
     "example: osmem map --html heap.html -- python3 -c 'x = list(range(10**6))'\n";
 
-enum class When { NOW, EXIT, EVERY, SIGNAL };
+enum class When { NOW, EXIT, EVERY, SIGNAL, MOMENT };
+
+// Moments of a recording in a page.
+constexpr size_t PAGE_MOMENTS = 40;
 
 struct Options {
     pid_t process = 0;
@@ -76,6 +83,7 @@ struct Options {
     std::vector<std::string> command;
     std::optional<When> when;
     int milliseconds = 0;
+    TraceMoment moment;
     std::string html, save, library;
     bool no_colour = false, help = false;
     size_t columns = 0;
@@ -95,6 +103,20 @@ int parse_period(const std::string &text) {
     return int(milliseconds);
 }
 
+void parse_moment(const std::string &text, Options *options) {
+    char *end;
+    const double second = std::strtod(text.c_str(), &end);
+    const bool is_second = !text.empty() && *end == '\0' && second >= 0 && second < 1e9;
+    if (text != "peak" && text != "end" && !is_second)
+        throw UsageError("--at '" + text +
+                         "': neither exit, signal, 'every SECONDS', nor peak, end or seconds");
+    options->when = When::MOMENT;
+    options->moment = {text == "peak"  ? TraceMoment::PEAK
+                       : text == "end" ? TraceMoment::END
+                                       : TraceMoment::SECOND,
+                       second};
+}
+
 void parse_when(const std::string &text, Options *options) {
     if (text == "exit") {
         options->when = When::EXIT;
@@ -104,7 +126,7 @@ void parse_when(const std::string &text, Options *options) {
         options->when = When::EVERY;
         options->milliseconds = parse_period(text.substr(6));
     } else {
-        throw UsageError("--at '" + text + "': neither exit, nor signal, nor 'every SECONDS'");
+        parse_moment(text, options);
     }
 }
 
@@ -114,8 +136,10 @@ void check(const Options &options) {
         throw UsageError("a map of what? --pid PID, --from FILE or a program");
     if (sources > 1)
         throw UsageError("--pid, --from and a program exclude each other");
-    if (!options.files.empty() && options.when)
-        throw UsageError("--at is for --pid and for a program");
+    if (options.files.empty() && options.when == When::MOMENT)
+        throw UsageError("--at peak, end or seconds is for a recording, --from FILE");
+    if (!options.files.empty() && options.when && options.when != When::MOMENT)
+        throw UsageError("--at exit, signal or 'every SECONDS' is for a running program");
     if (options.process != 0 && options.when == When::EXIT)
         throw UsageError("--at exit is for a program that osmem map starts");
     if (!options.library.empty() && options.command.empty())
@@ -202,16 +226,21 @@ class Output {
         if (!options_.save.empty())
             write_file(options_.save + "." + std::to_string(count_) + ".osmap",
                        snapshot_records(snapshot));
-        if (!options_.html.empty())
-            page_.add(snapshot);
+        take_to_page(snapshot);
         count_++;
+    }
+    void take_to_page(const Snapshot &snapshot) {
+        if (options_.html.empty())
+            return;
+        page_.add(snapshot);
+        page_count_++;
     }
     size_t count() const { return count_; }
     void finish() {
         if (!options_.html.empty() && count_ > 0) {
             write_file(options_.html, page_.parts());
-            std::fprintf(stderr, "osmem map: wrote %s, %zu map%s\n", options_.html.c_str(), count_,
-                         count_ == 1 ? "" : "s");
+            std::fprintf(stderr, "osmem map: wrote %s, %zu map%s\n", options_.html.c_str(),
+                         page_count_, page_count_ == 1 ? "" : "s");
         }
     }
 
@@ -219,15 +248,34 @@ class Output {
     const Options &options_;
     MapPage page_;
     const bool is_live_;
-    size_t count_ = 0;
+    size_t count_ = 0, page_count_ = 0;
 };
 
 // ---- the sources -------------------------------------------------------------------------------
 
+// In the terminal the moment asked for, in a page all of the recording.
+void map_recording(const Options &options, const std::string &path, Output *output) {
+    const size_t moments = options.html.empty() ? 1 : PAGE_MOMENTS;
+    const TraceMaps recording = trace_maps(path, options.moment, moments);
+    for (size_t index = 0; index < recording.maps.size(); index++) {
+        if (index == recording.chosen)
+            output->take(recording.maps[index]);
+        else if (!options.html.empty())
+            output->take_to_page(recording.maps[index]);
+    }
+}
+
 int map_files(const Options &options) {
     Output output(options, options.files[0]);
-    for (const std::string &path : options.files)
-        output.take(snapshot_parse(read_file(path), path));
+    for (const std::string &path : options.files) {
+        const std::string bytes = read_file(path);
+        if (trace_is(bytes))
+            map_recording(options, path, &output);
+        else if (options.when == When::MOMENT)
+            throw UsageError("--at: " + path + " is no recording");
+        else
+            output.take(snapshot_parse(bytes, path));
+    }
     output.finish();
     return 0;
 }

@@ -718,7 +718,7 @@
     }
     const site = block.state === USED || block.state === MAPPED ? siteOf(block.address) : null;
     if (site)
-      lines.push(`allocated ${site.age.toFixed(3)} s before, at ${site.text}`);
+      lines.push(`allocated ${site.age.toFixed(3)} s before` + (site.text && ` by ${site.text}`));
     return lines.join('\n');
   }
 

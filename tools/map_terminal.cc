@@ -312,7 +312,11 @@ std::string terminal_picture(const Snapshot &snapshot, const TerminalStyle &styl
 
 std::string terminal_totals(const Snapshot &snapshot) {
     const Totals totals = snapshot_totals(snapshot);
-    std::string table = text("process %" PRIu64 "\n", snapshot.header.pid);
+    std::string table = text("process %" PRIu64, snapshot.header.pid);
+    if (snapshot.header.flags & MAP_RECORDED)
+        table += text(", %.3f s after the start of the recording",
+                      double(snapshot.header.time_ns) / 1e9);
+    table += "\n";
     const auto line = [&table](const char *name, size_t bytes) {
         table += text("  %-12s %15zu bytes", name, bytes);
     };

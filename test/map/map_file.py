@@ -16,10 +16,13 @@ class Block:
         return f"0x{self.address:x}: {self.size} {self.state}"
 
 
-def region_blocks(payload, page):
+NO_RESIDENCY = 1  # a flag
+
+
+def region_blocks(payload, page, has_residency):
     """The blocks of a region in address order, its metadata and untouched end among them."""
     address, _heap, first, top, committed, _fresh, lines = struct.unpack_from("<QQIIIIQ", payload)
-    pages = -(-committed * GRANULE // page)
+    pages = -(-committed * GRANULE // page) if has_residency else 0
     at = 40 + -(-pages // 64) * 8
     tags = struct.unpack_from(f"<{2 * lines}Q", payload, at)
     remote = struct.unpack_from(f"<{lines}Q", payload, at + 16 * lines)
@@ -49,7 +52,7 @@ class MapFile:
     def __init__(self, path):
         with open(path, "rb") as file:
             data = file.read()
-        magic, version, _flags, _granule, page, _region = struct.unpack_from("<8sIIIIQ", data)
+        magic, version, flags, _granule, page, _region = struct.unpack_from("<8sIIIIQ", data)
         assert (magic, version) == (b"osmemmap", 1), magic
         self.blocks, self.resident = [], 0
         at, kind = 48, 0
@@ -58,7 +61,7 @@ class MapFile:
             payload = data[at + 16 : at + 16 + size]
             at += 16 + size
             if kind == REGION:
-                blocks, resident = region_blocks(payload, page)
+                blocks, resident = region_blocks(payload, page, not flags & NO_RESIDENCY)
                 self.blocks += blocks
                 self.resident += resident
             elif kind == MAPPING:

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "test/tools/shell.h"
+#include "tools/trace/reader.h"
 #include "gtest/gtest.h"
 
 namespace osmem {
@@ -157,10 +158,11 @@ INSTANTIATE_TEST_SUITE_P(
     All, WrongMapCommandLine,
     testing::Values("", "--", "--fly", "--pid", "--pid x", "--pid 0", "--pid -1", "--pid 1x",
                     "--pid 99999999999999999999", "--pid 1 -- true", "--pid 1 --from x", "--from",
-                    "--from x -- true", "--from x --at exit", "--pid 1 --at exit",
-                    "--pid 1 --lib x", "--at -- true", "--at now -- true", "--at 'every' -- true",
-                    "--at 'every x' -- true", "--at 'every 0s' -- true", "--at 'every 1m' -- true",
-                    "--columns 0 -- true", "--columns wide -- true", "--html"));
+                    "--from x -- true", "--from x --at exit", "--at end -- true", "--pid 1 --at 2",
+                    "--from x --at -1", "--pid 1 --at exit", "--pid 1 --lib x", "--at -- true",
+                    "--at now -- true", "--at 'every' -- true", "--at 'every x' -- true",
+                    "--at 'every 0s' -- true", "--at 'every 1m' -- true", "--columns 0 -- true",
+                    "--columns wide -- true", "--html"));
 
 void expect_failure(const std::string &arguments, int status, const std::string &message) {
     const ShellResult result = shell(MAP + arguments);
@@ -364,6 +366,84 @@ TEST(OwnMap, SaysWhenItCannotBeWritten) {
         shell("env OSMEM_CONF=map:/no/such/folder/map LD_PRELOAD=" + DROPIN + " true");
     EXPECT_EQ(result.status, 0);
     EXPECT_EQ(result.error, "osmem: no map: it could not be written; errno: 0x2\n");
+}
+
+// ---- recordings --------------------------------------------------------------------------------
+
+TEST(MapOfARecording, HasTheBlocksOfTheProgramAtItsEnd) {
+    const std::string trace = scratch_file("trace.osmem");
+    const ShellResult recorded =
+        shell(TOOL + "record -q -o '" + trace + "' -- " + PROGRAM + "3000 2 exit");
+    ASSERT_EQ(recorded.status, 3) << recorded.error;
+    Numbers own = program_numbers(recorded.output);
+    const ShellResult result = shell(MAP + "--at end --from " + trace);
+    EXPECT_EQ(result.status, 0) << result.error;
+    Numbers drawn = table_numbers(result.output);
+    EXPECT_EQ(drawn["allocated"], own["allocated"]);
+    EXPECT_EQ(drawn["mapped"], own["mapped"]);
+    EXPECT_EQ(drawn["heap"].second, 3u); // threads
+}
+
+// Live blocks of a trace when `second` has passed, or at its end, counted from its events.
+struct Live {
+    size_t heap_bytes = 0, heap_blocks = 0, mapped_bytes = 0, mapped_blocks = 0;
+};
+
+Live live_at(const std::string &path, double second) {
+    TraceReader trace(path);
+    TraceEvent event;
+    std::map<uint64_t, TraceEvent> blocks;
+    while (trace.next(&event) && double(event.time_ns) <= second * 1e9) {
+        if (event.failed || event.block == TraceEvent::NO_BLOCK)
+            continue;
+        if (event.kind == TRACE_FREE)
+            blocks.erase(event.block);
+        else
+            blocks[event.block] = event;
+    }
+    Live live;
+    for (const auto &[number, block] : blocks) {
+        if (block.size >= 128 * 1024 && block.address % 4096 == 0) {
+            live.mapped_bytes += (block.size + 4095) / 4096 * 4096;
+            live.mapped_blocks++;
+        } else {
+            live.heap_bytes += (block.size + 15) / 16 * 16;
+            live.heap_blocks++;
+        }
+    }
+    return live;
+}
+
+TEST(MapOfARecording, HasTheBlocksThatAreLiveAtTheMoment) {
+    for (const std::string name : {"python3", "redis", "cc1plus", "sqlite3"}) {
+        const std::string trace = "test/trace/data/" + name + ".osmem";
+        for (const std::string moment : {"0", "0.05", "0.1", "end"}) {
+            const Live live = live_at(trace, moment == "end" ? 1e9 : std::stod(moment));
+            const ShellResult result = shell(MAP + "--at " + moment + " --from " + trace);
+            ASSERT_EQ(result.status, 0) << result.error;
+            Numbers drawn = table_numbers(result.output);
+            EXPECT_EQ(drawn["allocated"], std::make_pair(live.heap_bytes, live.heap_blocks))
+                << trace << " at " << moment;
+            EXPECT_EQ(drawn["mapped"], std::make_pair(live.mapped_bytes, live.mapped_blocks))
+                << trace << " at " << moment;
+        }
+    }
+}
+
+TEST(MapOfARecording, IsRefusedWhenItIsDamaged) {
+    const std::string file = scratch_file("damaged.osmem");
+    file_write(file, file_contents("test/trace/data/redis.osmem").substr(0, 100000));
+    expect_failure("--from " + file, 1, file);
+    file_write(file, "OSMTRACE");
+    expect_failure("--from " + file, 1, file);
+}
+
+TEST(MapOfARecording, AtIsForRecordingsOnly) {
+    const std::string file = scratch_file("small.osmap");
+    EXPECT_EQ(shell("env OSMEM_CONF=map:" + file + " LD_PRELOAD=" + DROPIN + " true").status, 0);
+    const ShellResult result = shell(MAP + "--at end --from " + file + ".*.0.osmap");
+    EXPECT_EQ(result.status, 2);
+    EXPECT_TRUE(contains(result.error, "is no recording")) << result.error;
 }
 
 // ---- the picture -------------------------------------------------------------------------------

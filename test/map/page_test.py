@@ -230,6 +230,31 @@ class Several(PageTest):
         self.assertEqual(self.page("totals")["allocated"], maps[0].totals()["allocated"])
 
 
+class Recording(PageTest):
+    """A recording of which all call stacks were taken."""
+
+    def test_tells_call_site_and_age_at_each_moment(self):
+        base = os.path.join(FOLDER, "recorded")
+        record = [TOOL, "record", "-q", "--stacks", "1", "-o", base, "--", PROGRAM, "500", "0", "exit"]
+        self.assertEqual(subprocess.run(record, stdout=subprocess.DEVNULL, check=False).returncode, 3)
+        subprocess.run(
+            [TOOL, "map", "--at", "end", "--html", base + ".html", "--save", base, "--from", base],
+            check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        self.open(base + ".html")
+        frames = int(self.browser.run("return document.getElementById('slider').max")) + 1
+        self.assertGreater(frames, 10)
+        self.browser.press("#slider", END)
+        blocks = [block for block in MapFile(base + ".0.osmap").blocks if block.state == "used"]
+        self.assertEqual(self.page("totals")["allocated_blocks"], len(blocks))
+        self.browser.press("#map", "0")
+        block = max(blocks, key=lambda block: block.size)
+        self.expect_block(self.hover(block), block)
+        told = self.browser.run("return document.getElementById('hover').textContent")
+        self.assertRegex(told, r"allocated \d+\.\d{3} s before by .*main")
+        self.assertIn("after the start of the recording", self.browser.run("return document.getElementById('moment').textContent"))
+
+
 class Million(PageTest):
     """A heap of a million blocks."""
 

@@ -4,6 +4,7 @@ import struct
 
 STATISTICS, HEAP, REGION, MAPPING, SITES, TEXT, END = range(1, 8)
 GRANULE, LINE = 16, 64
+NO_RESIDENCY = 1  # a flag
 
 
 class Block:
@@ -14,9 +15,6 @@ class Block:
 
     def __repr__(self):
         return f"0x{self.address:x}: {self.size} {self.state}"
-
-
-NO_RESIDENCY = 1  # a flag
 
 
 def region_blocks(payload, page, has_residency):

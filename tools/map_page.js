@@ -317,7 +317,7 @@
 
   const LEAST_ROW = LINE, MOST_ROW = 2 ** 42;
   const canvas = byId('map'), overview = byId('overview');
-  let rowBytes = 2 ** 20, scroll = 0, chosen = null, hovered = null, colours, metrics;
+  let rowBytes = 2 ** 20, scroll = 0, isWhole = true, chosen = null, hovered = null, colours, metrics;
 
   function measure() {
     const ratio = window.devicePixelRatio || 1;
@@ -646,6 +646,7 @@
     while (height() > canvas.height && rowBytes < MOST_ROW)
       setRowBytes(rowBytes * 2);
     scroll = 0;
+    isWhole = true;
     redraw();
   }
 
@@ -655,6 +656,7 @@
       at: chosen.span.at + chosen.begin});
     const before = place && placeOf(place.section, place.at).y - scroll;
     setRowBytes(rowBytes * 2 ** -steps);
+    isWhole = false;
     if (place)
       scroll = placeOf(place.section, place.at).y - before;
     redraw();
@@ -831,6 +833,8 @@
       `${sizeText(frame.totals.allocated)} in use in ${frame.totals.allocated_blocks} blocks, ` +
       `${sizeText(frame.totals.free)} free, ${sizeText(frame.totals.mapped)} mapped`);
     showNumbers();
+    if (isWhole)
+      showAll();
     redraw();
   }
 
@@ -925,7 +929,7 @@
   byId('pages').addEventListener('change', redraw);
   byId('play').addEventListener('click', play);
   byId('slider').addEventListener('input', event => showFrame(Number(event.target.value)));
-  new ResizeObserver(() => { measure(); redraw(); }).observe(byId('view'));
+  new ResizeObserver(() => { measure(); if (isWhole) showAll(); redraw(); }).observe(byId('view'));
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
     readColours();
     redraw();
@@ -940,7 +944,6 @@
   readColours();
   measure();
   showFrame(0);
-  showAll();
   draw();
 
   // For who drives the page by a program.

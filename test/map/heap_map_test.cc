@@ -6,6 +6,7 @@
 #include "tools/command.h"
 #include "tools/snapshot.h"
 
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
@@ -177,8 +178,14 @@ CHILD_TEST(HeapMap, CountsPagesOfFreeBlocksThatWereGivenBack) {
 
 CHILD_TEST(HeapMap, HasAHeapForEachThread) {
     std::vector<std::thread> threads;
-    for (uint64_t i = 0; i < 3; i++)
-        threads.emplace_back([i] { make_heap(500, 2 * KIB, i); });
+    std::atomic<int> busy{3}; /* none ends before all have a heap: it would be taken over */
+    for (uint64_t i = 0; i < 3; i++) {
+        threads.emplace_back([&busy, i] {
+            make_heap(500, 2 * KIB, i);
+            for (busy--; busy > 0;)
+                std::this_thread::yield();
+        });
+    }
     for (std::thread &thread : threads)
         thread.join();
     make_heap(500, 2 * KIB, 9);
@@ -186,7 +193,7 @@ CHILD_TEST(HeapMap, HasAHeapForEachThread) {
     for (os_stats each; os_heap_stats(stats.size(), &each) == 0;)
         stats.push_back(each);
     const Snapshot snapshot = take_map();
-    ASSERT_GT(stats.size(), 1u);
+    ASSERT_EQ(stats.size(), 3u);
     ASSERT_EQ(snapshot.heaps.size(), stats.size());
     for (const map_heap &heap : snapshot.heaps)
         expect_equal(snapshot_heap_totals(snapshot, heap.number), stats[heap.number]);
@@ -261,15 +268,14 @@ CHILD_TEST(HeapMap, IsRefusedUnderALockOfOurs) {
 
 /* In a handler, whatever the thread does: each map is whole, or refused. */
 volatile sig_atomic_t written, refused, broken;
+std::string handler_path;
 
 CHILD_TEST(HeapMap, CanBeTakenInASignalHandler) {
     struct sigaction action = {};
+    handler_path = map_path();
     action.sa_handler = [](int) {
         const int saved = errno;
-        static char path[4096];
-        if (path[0] == '\0')
-            std::strcpy(path, map_path().c_str());
-        if (os_heap_map(path) == 0)
+        if (os_heap_map(handler_path.c_str()) == 0)
             written = written + 1;
         else if (errno == EBUSY)
             refused = refused + 1;

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "test/tools/shell.h"
+#include "tools/snapshot.h"
 #include "tools/trace/reader.h"
 #include "gtest/gtest.h"
 
@@ -350,6 +351,50 @@ TEST(OwnMap, IsWrittenAtASignalAndAtTheEnd) {
 
     EXPECT_EQ(shell("env OSMEM_CONF=map:" + prefix + " LD_PRELOAD=" + DROPIN + " true").status, 0);
     EXPECT_EQ(shell("ls " + prefix + ".*.0.osmap").status, 0);
+}
+
+// Of a real program: what it counted itself when it wrote the map, the map, and what an outsider
+// sees a moment later.
+TEST(OwnMap, OfPythonHasItsStatisticsInsideAndOutside) {
+    SKIP_IF_NOT_TRACING();
+    if (access("/usr/bin/python3", X_OK) != 0)
+        GTEST_SKIP() << "there is no python3 here";
+    const std::string prefix = scratch_file("python");
+    const Background program(
+        "program", "env PYTHONMALLOC=malloc OSMEM_CONF=map:" + prefix + ",map_signal:12 " +
+                       preloaded("/usr/bin/python3 -c \"x = [str(i) * (i % 50) for i in "
+                                 "range(50000)]; y = bytearray(10**6); del x[::3]; "
+                                 "print('ready', flush=True); import time; "
+                                 "time.sleep(100)\""));
+    wait_until([&] { return contains(program.output(), "ready"); });
+    // Until it sleeps.
+    wait_until([&] {
+        return contains(file_contents("/proc/" + std::to_string(program.process()) + "/stat"),
+                        ") S ");
+    });
+    kill(program.process(), SIGUSR2);
+    const std::string file = prefix + "." + std::to_string(program.process()) + ".0.osmap";
+    wait_until([&] { return shell(MAP + "--from " + file).status == 0; });
+
+    const Snapshot own = snapshot_parse(file_contents(file), file);
+    ASSERT_TRUE(own.statistics);
+    const Totals totals = snapshot_totals(own);
+    EXPECT_GT(totals.allocated_blocks, 30000u);
+    EXPECT_EQ(totals.allocated, own.statistics->allocated);
+    EXPECT_EQ(totals.allocated_blocks, own.statistics->allocated_blocks);
+    EXPECT_EQ(totals.free, own.statistics->free);
+    EXPECT_EQ(totals.free_blocks, own.statistics->free_blocks);
+    EXPECT_EQ(totals.untouched, own.statistics->untouched);
+    EXPECT_EQ(totals.heap, own.statistics->heap);
+    EXPECT_EQ(totals.mapped, own.statistics->mapped);
+    EXPECT_EQ(totals.mapped_cached, own.statistics->mapped_cached);
+    EXPECT_EQ(totals.resident, own.statistics->resident);
+
+    Numbers inside = table_numbers(shell(MAP + "--from " + file).output);
+    Numbers outside = table_numbers(shell(MAP + pid_option(program)).output);
+    inside.erase("resident"); // to look at a page may bring it in
+    outside.erase("resident");
+    EXPECT_EQ(inside, outside);
 }
 
 TEST(OwnMap, LeavesAProgramsOwnHandlerAlone) {

@@ -833,6 +833,7 @@
       `${sizeText(frame.totals.allocated)} in use in ${frame.totals.allocated_blocks} blocks, ` +
       `${sizeText(frame.totals.free)} free, ${sizeText(frame.totals.mapped)} mapped`);
     showNumbers();
+    byId('pages').parentNode.hidden = (frame.flags & NO_RESIDENCY) !== 0;
     if (isWhole)
       showAll();
     redraw();

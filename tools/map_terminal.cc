@@ -312,6 +312,7 @@ std::string terminal_picture(const Snapshot &snapshot, const TerminalStyle &styl
 
 std::string terminal_totals(const Snapshot &snapshot) {
     const Totals totals = snapshot_totals(snapshot);
+    const bool is_known = !(snapshot.header.flags & MAP_NO_RESIDENCY);
     std::string table = text("process %" PRIu64, snapshot.header.pid);
     if (snapshot.header.flags & MAP_RECORDED)
         table += text(", %.3f s after the start of the recording",
@@ -326,8 +327,10 @@ std::string terminal_totals(const Snapshot &snapshot) {
     };
     with_count("allocated", totals.allocated, totals.allocated_blocks, "blocks");
     with_count("free", totals.free, totals.free_blocks, "blocks");
-    line("  purged", totals.purged);
-    table += "\n";
+    if (is_known) {
+        line("  purged", totals.purged);
+        table += "\n";
+    }
     line("untouched", totals.untouched);
     table += "\n";
     line("metadata", totals.metadata);
@@ -336,7 +339,7 @@ std::string terminal_totals(const Snapshot &snapshot) {
     with_count("mapped", totals.mapped, totals.mapped_blocks, "blocks");
     line("cached", totals.mapped_cached);
     table += "\n";
-    if (!(snapshot.header.flags & MAP_NO_RESIDENCY)) {
+    if (is_known) {
         line("resident", totals.resident);
         table += "\n";
     }

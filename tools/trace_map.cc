@@ -1,10 +1,13 @@
 #include "tools/trace_map.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
 #include <map>
 #include <set>
 #include <unordered_map>
+
+#include <unistd.h>
 
 #include "tools/command.h"
 #include "tools/report/symbols.h"
@@ -46,6 +49,30 @@ uint32_t end_of(const LiveBlock &block) {
     return uint32_t(std::min(end + MAP_GRANULE_BYTES - 1, REGION) / MAP_GRANULE_BYTES);
 }
 
+// On a terminal: how much of a long recording has been read.
+class Progress {
+  public:
+    explicit Progress(uint64_t events) : events_(events) {}
+    ~Progress() {
+        if (shown_)
+            std::fputs("\r\033[K", stderr);
+    }
+    void show(const TraceReader &trace) {
+        if (trace.position() % (1 << 20) != 0 || events_ == 0 || !isatty(STDERR_FILENO))
+            return;
+        std::fprintf(stderr, "\r\033[Kreading the recording: %.0f %%",
+                     100.0 * double(done_ + trace.position()) / double(PASSES * events_));
+        shown_ = true;
+    }
+    void next_pass() { done_ += events_; }
+
+  private:
+    static constexpr uint64_t PASSES = 2;
+    const uint64_t events_;
+    uint64_t done_ = 0;
+    bool shown_ = false;
+};
+
 class Sites {
   public:
     Sites(const TraceReader &trace, const std::set<int64_t> &stacks)
@@ -77,7 +104,8 @@ class Sites {
 
 class Maker {
   public:
-    Maker(const std::string &path, const TraceMoment &moment, size_t count) : trace_(path) {
+    Maker(const std::string &path, const TraceMoment &moment, size_t count)
+        : trace_(path), progress_(trace_.info().events) {
         look_ahead(moment);
         for (size_t index = 1; index <= count; index++)
             moments_.push_back(uint64_t(double(end_ns_) * double(index) / double(count)));
@@ -91,11 +119,13 @@ class Maker {
         TraceMaps result{};
         TraceEvent event;
         trace_.rewind();
+        progress_.next_pass();
         live_.clear();
         size_t next = 0;
         while (trace_.next(&event)) {
             for (; next < moments_.size() && event.time_ns > moments_[next]; next++)
                 add_map(next, sites, &result);
+            progress_.show(trace_);
             apply(event);
         }
         for (; next < moments_.size(); next++)
@@ -109,6 +139,7 @@ class Maker {
         TraceEvent event;
         uint64_t bytes = 0, peak = 0, peak_ns = 0;
         while (trace_.next(&event)) {
+            progress_.show(trace_);
             bytes += apply(event);
             if (bytes > peak) {
                 peak = bytes;
@@ -246,6 +277,7 @@ class Maker {
     }
 
     TraceReader trace_;
+    Progress progress_;
     std::vector<uint64_t> moments_;
     uint64_t end_ns_ = 0, chosen_ns_ = 0;
     std::set<int64_t> stacks_;

@@ -98,7 +98,8 @@ TEST(Help, NamesEveryCommandAndGoesToStandardOutput) {
 }
 
 TEST(Help, DescribesEachCommand) {
-    for (const std::string command : {"run", "compare", "record", "replay", "report"}) {
+    for (const std::string command :
+         {"run", "compare", "record", "replay", "report", "map", "trace-demo"}) {
         const ShellResult result = shell(TOOL + command + " --help");
         EXPECT_EQ(result.status, 0);
         EXPECT_EQ(result.output.compare(0, 13 + command.size(), "usage: osmem " + command), 0);

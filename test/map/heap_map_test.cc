@@ -266,6 +266,25 @@ CHILD_TEST(HeapMap, IsRefusedUnderALockOfOurs) {
     EXPECT_EQ(os_heap_map(map_path().c_str()), 0);
 }
 
+CHILD_TEST(HeapMap, IsWholeWhileOtherThreadsAllocate) {
+    std::atomic<bool> done{false};
+    std::vector<std::thread> threads;
+    for (uint64_t i = 0; i < 2; i++)
+        threads.emplace_back([&done, i] {
+            for (uint64_t seed = i; !done; seed += 2)
+                for (void *block : make_heap(200, seed % 8 == 0 ? 300 * KIB : 3 * KIB, seed))
+                    os_free(block);
+        });
+    for (int i = 0; i < 100; i++) {
+        const Totals totals = snapshot_totals(take_map());
+        EXPECT_EQ(totals.heap, totals.allocated + totals.free + totals.untouched + totals.metadata);
+    }
+    done = true;
+    for (std::thread &thread : threads)
+        thread.join();
+    EXPECT_EQ(os_heap_check(), 0);
+}
+
 /* In a handler, whatever the thread does: each map is whole, or refused. */
 volatile sig_atomic_t written, refused, broken;
 std::string handler_path;

@@ -5,7 +5,8 @@
  *     heap_program BLOCKS THREADS [MOST] END
  *
  * BLOCKS blocks of up to MOST (3000) bytes for each thread, every third of them freed again, and
- * some mappings. END: wait (for a signal, that ends it), exit, abort, or sleep (for a second).
+ * some mappings. END: wait (for a signal, that ends it), exit, abort, sleep (for a second), or
+ * churn: all threads allocate and free until a signal ends them, and a dot is printed now and then.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@
 
 static size_t block_count, most = 3000;
 static pthread_barrier_t filled;
+static int churning;
 
 static void *fill(void *argument) {
     unsigned random = 1 + (unsigned)(size_t)argument;
@@ -35,9 +37,25 @@ static void *fill(void *argument) {
     return NULL;
 }
 
+static void churn(unsigned random, int prints) {
+    enum { HELD = 500 };
+    void *held[HELD] = {NULL};
+    for (unsigned call = 0;; call++) {
+        random = random * 1103515245 + 12345;
+        void **place = &held[(random >> 8) % HELD];
+        free(*place);
+        const size_t size = (random >> 20) % 100 == 0 ? 200000 : 1 + (random >> 12) % most;
+        *place = malloc(size);
+        if (prints && call % 100000 == 0 && write(STDOUT_FILENO, ".", 1) != 1)
+            _exit(95);
+    }
+}
+
 /* The threads stay: their heaps then are not parked. */
 static void *fill_and_stay(void *argument) {
     fill(argument);
+    while (churning)
+        churn((unsigned)(size_t)argument, 0);
     while (pause() != 0)
         continue;
     return NULL;
@@ -68,6 +86,7 @@ int main(int argc, char **argv) {
         most = (size_t)atol(argv[3]);
     block_count = (size_t)atol(argv[1]);
     const size_t threads = (size_t)atol(argv[2]);
+    churning = strcmp(end, "churn") == 0;
     pthread_barrier_init(&filled, NULL, (unsigned)threads + 1);
     for (size_t index = 0; index < threads; index++) {
         pthread_t thread;
@@ -79,6 +98,8 @@ int main(int argc, char **argv) {
         free(memset(malloc(700000), 1, 700000));
     memset(malloc(300000), 1, 100000);
     print_statistics();
+    while (churning)
+        churn(7, 1);
 
     if (strcmp(end, "wait") == 0)
         for (;;)

@@ -249,9 +249,9 @@ TEST(MapFailure, PagesThatCannotBeWritten) {
 
 // ---- numbers -----------------------------------------------------------------------------------
 
-class LiveMap : public testing::TestWithParam<const char *> {};
+class LiveMapOf : public testing::TestWithParam<const char *> {};
 
-TEST_P(LiveMap, HasTheNumbersOfTheProcessToTheByte) {
+TEST_P(LiveMapOf, HasTheNumbersOfTheProcessToTheByte) {
     SKIP_IF_NOT_TRACING();
     for (const std::string &program : {preloaded(PROGRAM), STATIC_PROGRAM}) {
         const auto running = started(program + GetParam());
@@ -274,8 +274,24 @@ TEST_P(LiveMap, HasTheNumbersOfTheProcessToTheByte) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, LiveMap,
+INSTANTIATE_TEST_SUITE_P(All, LiveMapOf,
                          testing::Values("0 0 wait", "1000 0 wait", "20000 0 wait", "3000 4 wait"));
+
+TEST(LiveMap, OfAProgramThatNeverStopsIsSoundAndLeavesItSo) {
+    SKIP_IF_NOT_TRACING();
+    const auto program = started(preloaded(PROGRAM + "1000 2 churn"));
+    for (int map = 0; map < 20; map++) {
+        const ShellResult result = shell(MAP + pid_option(*program));
+        ASSERT_EQ(result.status, 0) << result.error;
+        Numbers drawn = table_numbers(result.output);
+        EXPECT_EQ(drawn["heap"].first, drawn["allocated"].first + drawn["free"].first +
+                                           drawn["untouched"].first + drawn["metadata"].first);
+        EXPECT_EQ(drawn["heap"].second, 3u);
+        EXPECT_GT(drawn["allocated"].second, 2000u);
+    }
+    const size_t printed = program->output().size();
+    wait_until([&] { return program->output().size() > printed; });
+}
 
 TEST(MapAtExit, DrawsWhatTheProgramHadInTheEnd) {
     SKIP_IF_NOT_TRACING();

@@ -1,7 +1,6 @@
 #define _GNU_SOURCE
 #include "tools/record/log.h"
 
-#include <cpuid.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +14,10 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 #include "tools/record/next.h"
 #include "tools/record/stack.h"
@@ -79,11 +82,14 @@ static uint64_t nanoseconds(clockid_t clock) {
 /* The processor's, if it ticks alike in all its states; whether it does on all processors alike is
  * for the kernel to find out, which marks it unusable for itself if not. */
 static uint32_t clock_best(void) {
+#if defined(__x86_64__)
     unsigned a, b, c, invariant = 0, rdtscp = 0;
     __get_cpuid(0x80000007, &a, &b, &c, &invariant);
     __get_cpuid(0x80000001, &a, &b, &c, &rdtscp);
-    const bool usable = (invariant & 1u << 8) != 0 && (rdtscp & 1u << 27) != 0;
-    return usable ? TRACE_CLOCK_TSC : TRACE_CLOCK_MONOTONIC;
+    if ((invariant & 1u << 8) != 0 && (rdtscp & 1u << 27) != 0)
+        return TRACE_CLOCK_TSC;
+#endif
+    return TRACE_CLOCK_MONOTONIC;
 }
 
 uint64_t log_clock(void) { return log_process->clock == 0 ? 0 : nanoseconds(CLOCK_MONOTONIC); }

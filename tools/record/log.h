@@ -20,7 +20,10 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/single_threaded.h>
+
+#if defined(__x86_64__)
 #include <x86intrin.h>
+#endif
 
 #include "tools/trace/format.h"
 
@@ -73,10 +76,12 @@ uint64_t log_clock(void);
  * it.
  */
 static inline uint64_t log_ticks(void) {
-    if (__builtin_expect(log_process->clock != TRACE_CLOCK_TSC, false))
-        return log_clock();
+#if defined(__x86_64__)
     unsigned processor;
-    return __libc_single_threaded ? __rdtsc() : __rdtscp(&processor);
+    if (__builtin_expect(log_process->clock == TRACE_CLOCK_TSC, true))
+        return __libc_single_threaded ? __rdtsc() : __rdtscp(&processor);
+#endif
+    return log_clock();
 }
 
 /* The record that ends at `cursor` becomes part of the file. */

@@ -29,7 +29,7 @@ const char HELP[] =
     "usage: osmem record [OPTION]... [--] CMD [ARG]...\n"
     "\n"
     "Runs CMD on osmem and records every call of malloc, free and the like, with thread, time and\n"
-    "a sample of the call stacks, for osmem replay, osmem report and osmem map.\n"
+    "a sample of the call stacks, for osmem replay and osmem report.\n"
     "\n"
     "  -o, --output FILE   the trace (default: PROGRAM.osmem). What CMD starts by fork or exec\n"
     "                      records into files of its own, FILE.PID; a file FILE of an earlier\n"

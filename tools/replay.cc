@@ -285,6 +285,7 @@ class Replay {
     TraceReader trace_;
     TraceOutline outline_;
     Scratch scratch_;
+    Measurer measurer_; // from the start: an interrupt must not leave the scratch folder behind
     std::vector<PlanSample> samples_;
     std::vector<Replayed> all_;
     size_t threads_ = 0;
@@ -319,10 +320,9 @@ bool Replay::play(Replayed *replayed, const std::string &plan, const char *mode)
     if (file < 0 || ftruncate(file, off_t(size)) != 0)
         throw Failure(path + ": " + std::strerror(errno));
     close(file);
-    Measurer measurer;
-    const Run run = measurer.run(
+    const Run run = measurer_.run(
         {{player_, plan, path, mode}, replayed->allocator.library, options_.timeout_s, -1});
-    interrupted_ = interrupted_ || measurer.interrupted();
+    interrupted_ = measurer_.interrupted();
     std::string bytes(size, '\0');
     std::ifstream(path, std::ios::binary).read(bytes.data(), std::streamsize(size));
     result_header header;

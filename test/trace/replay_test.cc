@@ -1,11 +1,16 @@
 // osmem replay: what was recorded is done again, all of it, on every allocator; the figures are
 // those of programs whose memory is known; the same trace gives the same placement.
 #include <algorithm>
+#include <csignal>
 #include <cstdlib>
+#include <cstring>
 #include <map>
 #include <random>
 #include <string>
 #include <vector>
+
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "nlohmann/json.hpp"
 #include "test/tools/shell.h"
@@ -286,6 +291,22 @@ TEST(Replay, LeavesNoFilesBehind) {
     const std::string folder = scratch_file("tmp");
     shell("mkdir '" + folder + "'; TMPDIR='" + folder +
           "' tools/osmem replay -n 1 --allocators osmem " + DATA + "sqlite3.osmem");
+    EXPECT_EQ(shell("ls -A '" + folder + "'").output, "");
+}
+
+TEST(Replay, AnInterruptEndsItInOrder) {
+    const std::string folder = scratch_file("interrupted"), log = scratch_file("log");
+    shell("rm -rf '" + folder + "'; mkdir '" + folder + "'");
+    const pid_t tool = shell_start("env TMPDIR='" + folder + "' tools/osmem replay -n 100000 " +
+                                       "--allocators osmem " + DATA + "python3.osmem",
+                                   log);
+    for (int i = 0; i < 500 && !contains(file_contents(log), "run 2 of"); i++)
+        usleep(20 * 1000);
+    kill(-tool, SIGINT);
+    int status = 0;
+    waitpid(tool, &status, 0);
+    EXPECT_EQ(WEXITSTATUS(status), 130);
+    EXPECT_TRUE(contains(file_contents(log), "interrupted: ")) << file_contents(log);
     EXPECT_EQ(shell("ls -A '" + folder + "'").output, "");
 }
 

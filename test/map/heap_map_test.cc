@@ -1,7 +1,10 @@
 // os_heap_map: what it writes is what the walk and the statistics say, to the byte.
+//
+// The cases have a break of their own: that of the process is also moved by the C library's
+// allocator, without a lock between the two.
 #include "test/core/internal.h"
+#include "test/core/isolated.h"
 #include "test/core/kernel.h"
-#include "test/model/child.h"
 #include "test/model/random.h"
 #include "tools/command.h"
 #include "tools/snapshot.h"
@@ -113,7 +116,7 @@ std::vector<void *> make_heap(size_t count, size_t most, uint64_t seed) {
     return live;
 }
 
-CHILD_TEST(HeapMap, OfAHeapNeverUsedIsEmpty) {
+ISOLATED_TEST(HeapMap, OfAHeapNeverUsedIsEmpty) {
     const Snapshot snapshot = take_map();
     EXPECT_TRUE(snapshot.heaps.empty());
     EXPECT_TRUE(snapshot.regions.empty());
@@ -121,7 +124,7 @@ CHILD_TEST(HeapMap, OfAHeapNeverUsedIsEmpty) {
     EXPECT_EQ(snapshot.header.pid, uint64_t(getpid()));
 }
 
-CHILD_TEST(HeapMap, HasEveryBlockOfTheWalk) {
+ISOLATED_TEST(HeapMap, HasEveryBlockOfTheWalk) {
     make_heap(1000, 20 * KIB, 1);
     for (int i = 0; i < 3; i++)
         os_free(os_malloc(700 * KIB));
@@ -133,7 +136,7 @@ CHILD_TEST(HeapMap, HasEveryBlockOfTheWalk) {
     EXPECT_EQ(snapshot.mappings.size(), 2u); /* a live one and a kept one */
 }
 
-CHILD_TEST(HeapMap, TotalsAreTheStatistics) {
+ISOLATED_TEST(HeapMap, TotalsAreTheStatistics) {
     make_heap(scaled(1000), 150 * KIB, 2);
     os_stats stats;
     os_malloc_stats(&stats);
@@ -144,7 +147,7 @@ CHILD_TEST(HeapMap, TotalsAreTheStatistics) {
     EXPECT_EQ(snapshot.statistics->sbrk_calls, stats.sbrk_calls);
 }
 
-CHILD_TEST(HeapMap, KnowsWhatWasAskedForInMappings) {
+ISOLATED_TEST(HeapMap, KnowsWhatWasAskedForInMappings) {
     void *block = os_malloc(200001);
     const Snapshot snapshot = take_map();
     ASSERT_EQ(snapshot.mappings.size(), 1u);
@@ -152,7 +155,7 @@ CHILD_TEST(HeapMap, KnowsWhatWasAskedForInMappings) {
     EXPECT_EQ(snapshot.mappings[0].place.requested, 200001u);
 }
 
-CHILD_TEST(HeapMap, ShowsWhichPagesAreInMemory) {
+ISOLATED_TEST(HeapMap, ShowsWhichPagesAreInMemory) {
     prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0); /* which would bring in 2 MiB at once */
     char *block = static_cast<char *>(os_malloc(4 * MIB));
     const size_t page = system_page();
@@ -162,7 +165,7 @@ CHILD_TEST(HeapMap, ShowsWhichPagesAreInMemory) {
         EXPECT_EQ(is_resident(snapshot.mappings[0].residency, i * page, page), i == 5 || i == 7);
 }
 
-CHILD_TEST(HeapMap, CountsPagesOfFreeBlocksThatWereGivenBack) {
+ISOLATED_TEST(HeapMap, CountsPagesOfFreeBlocksThatWereGivenBack) {
     std::vector<void *> blocks;
     for (int i = 0; i < 40; i++)
         blocks.push_back(std::memset(os_malloc(100 * KIB), 1, 100 * KIB));
@@ -176,7 +179,7 @@ CHILD_TEST(HeapMap, CountsPagesOfFreeBlocksThatWereGivenBack) {
     EXPECT_LE(totals.purged, totals.free);
 }
 
-CHILD_TEST(HeapMap, HasAHeapForEachThread) {
+ISOLATED_TEST(HeapMap, HasAHeapForEachThread) {
     std::vector<std::thread> threads;
     std::atomic<int> busy{3}; /* none ends before all have a heap: it would be taken over */
     for (uint64_t i = 0; i < 3; i++) {
@@ -199,7 +202,7 @@ CHILD_TEST(HeapMap, HasAHeapForEachThread) {
         expect_equal(snapshot_heap_totals(snapshot, heap.number), stats[heap.number]);
 }
 
-CHILD_TEST(HeapMap, BlocksFreedByAnotherThreadAreFree) {
+ISOLATED_TEST(HeapMap, BlocksFreedByAnotherThreadAreFree) {
     std::vector<void *> live = make_heap(2000, 3 * KIB, 5);
     const size_t free_before = snapshot_totals(take_map()).free;
     std::thread([&] {
@@ -213,7 +216,7 @@ CHILD_TEST(HeapMap, BlocksFreedByAnotherThreadAreFree) {
     EXPECT_GT(snapshot_totals(snapshot).free, free_before);
 }
 
-CHILD_TEST(HeapMap, ChangesNothing) {
+ISOLATED_TEST(HeapMap, ChangesNothing) {
     make_heap(1000, 10 * KIB, 3);
     const Pieces before = walk();
     const size_t calls = kernel::all_calls();
@@ -225,7 +228,7 @@ CHILD_TEST(HeapMap, ChangesNothing) {
     EXPECT_EQ(os_heap_check(), 0);
 }
 
-CHILD_TEST(HeapMap, IsForTheOwnersEyes) {
+ISOLATED_TEST(HeapMap, IsForTheOwnersEyes) {
     umask(0);
     take_map();
     struct stat facts;
@@ -233,13 +236,13 @@ CHILD_TEST(HeapMap, IsForTheOwnersEyes) {
     EXPECT_EQ(facts.st_mode & 0777, 0600u);
 }
 
-CHILD_TEST(HeapMap, OverwritesALongerFile) {
+ISOLATED_TEST(HeapMap, OverwritesALongerFile) {
     std::ofstream(map_path()) << std::string(1 * MIB, 'x');
     os_free(os_malloc(1));
     EXPECT_EQ(take_map().heaps.size(), 1u);
 }
 
-CHILD_TEST(HeapMap, TellsWhyItCannotBeWritten) {
+ISOLATED_TEST(HeapMap, TellsWhyItCannotBeWritten) {
     os_free(os_malloc(1));
     errno = 0;
     EXPECT_EQ(os_heap_map("/no/such/folder/map"), -1);
@@ -254,7 +257,7 @@ CHILD_TEST(HeapMap, TellsWhyItCannotBeWritten) {
     std::thread([] { EXPECT_NE(os_malloc(10 * MIB), nullptr); }).join();
 }
 
-CHILD_TEST(HeapMap, IsRefusedUnderALockOfOurs) {
+ISOLATED_TEST(HeapMap, IsRefusedUnderALockOfOurs) {
     os_free(os_malloc(1));
     const auto visitor = [](const os_block *, void *) {
         EXPECT_EQ(os_heap_map(map_path().c_str()), -1);
@@ -266,7 +269,7 @@ CHILD_TEST(HeapMap, IsRefusedUnderALockOfOurs) {
     EXPECT_EQ(os_heap_map(map_path().c_str()), 0);
 }
 
-CHILD_TEST(HeapMap, IsWholeWhileOtherThreadsAllocate) {
+ISOLATED_TEST(HeapMap, IsWholeWhileOtherThreadsAllocate) {
     std::atomic<bool> done{false};
     std::vector<std::thread> threads;
     for (uint64_t i = 0; i < 2; i++)
@@ -289,7 +292,7 @@ CHILD_TEST(HeapMap, IsWholeWhileOtherThreadsAllocate) {
 volatile sig_atomic_t written, refused, broken;
 std::string handler_path;
 
-CHILD_TEST(HeapMap, CanBeTakenInASignalHandler) {
+ISOLATED_TEST(HeapMap, CanBeTakenInASignalHandler) {
     struct sigaction action = {};
     handler_path = map_path();
     action.sa_handler = [](int) {
@@ -326,7 +329,7 @@ void expect_refused(const std::string &bytes) {
     EXPECT_THROW(snapshot_parse(bytes, "damaged"), Failure);
 }
 
-CHILD_TEST(Snapshot, IsRefusedWhenCutShortAnywhere) {
+ISOLATED_TEST(Snapshot, IsRefusedWhenCutShortAnywhere) {
     make_heap(200, 2 * KIB, 4);
     EXPECT_NE(os_malloc(1 * MIB), nullptr);
     take_map();
@@ -336,7 +339,7 @@ CHILD_TEST(Snapshot, IsRefusedWhenCutShortAnywhere) {
     expect_refused(whole.substr(0, whole.size() - 1));
 }
 
-CHILD_TEST(Snapshot, ThatIsDamagedIsRefusedOrRead) {
+ISOLATED_TEST(Snapshot, ThatIsDamagedIsRefusedOrRead) {
     make_heap(200, 2 * KIB, 4);
     take_map();
     const std::string whole = contents(map_path());
@@ -352,7 +355,7 @@ CHILD_TEST(Snapshot, ThatIsDamagedIsRefusedOrRead) {
     }
 }
 
-CHILD_TEST(Snapshot, WritesWhatItHasRead) {
+ISOLATED_TEST(Snapshot, WritesWhatItHasRead) {
     make_heap(500, 200 * KIB, 6);
     take_map();
     const Snapshot first = read_map();

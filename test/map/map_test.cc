@@ -116,20 +116,38 @@ Numbers table_numbers(const std::string &text) {
     return numbers;
 }
 
-// Whether ptrace(2) is allowed here: some containers forbid it.
-bool can_trace() {
-    const pid_t child = fork();
-    if (child == 0)
+// Whether ptrace(2) is allowed here, for a child of one's own or for any process of one's own: some
+// containers forbid it, some systems (kernel.yama.ptrace_scope) allow it for children only.
+enum class Whom { CHILD, ANYONE };
+
+bool can_trace(Whom whom) {
+    const auto fork_one = [](const std::function<int()> &act) {
+        const pid_t child = fork();
+        if (child == 0)
+            _exit(act());
+        return child;
+    };
+    const auto wait_for_signal = [] {
         for (;;)
             pause();
-    const bool can = ptrace(PTRACE_SEIZE, child, nullptr, nullptr) == 0;
-    kill(child, SIGKILL);
-    waitpid(child, nullptr, 0);
-    return can;
+        return 0;
+    };
+    const auto seize = [](pid_t process) {
+        return ptrace(PTRACE_SEIZE, process, nullptr, nullptr) == 0 ? 0 : 1;
+    };
+    const pid_t traced = fork_one(wait_for_signal);
+    int status = 0;
+    if (whom == Whom::CHILD)
+        status = seize(traced);
+    else
+        waitpid(fork_one([&] { return seize(traced); }), &status, 0);
+    kill(traced, SIGKILL);
+    waitpid(traced, nullptr, 0);
+    return status == 0;
 }
 
-#define SKIP_IF_NOT_TRACING()                                                                      \
-    if (!can_trace())                                                                              \
+#define SKIP_IF_NOT_TRACING(whom)                                                                  \
+    if (!can_trace(whom))                                                                          \
     GTEST_SKIP() << "ptrace is not allowed here"
 
 std::unique_ptr<Background> started(const std::string &command) {
@@ -183,7 +201,7 @@ TEST(MapFailure, NoSuchProcess) {
 }
 
 TEST(MapFailure, NotOnOsmem) {
-    SKIP_IF_NOT_TRACING();
+    SKIP_IF_NOT_TRACING(Whom::ANYONE);
     const Background program("sleeper", "sleep 100");
     wait_until([&] {
         return contains(file_contents("/proc/" + std::to_string(program.process()) + "/comm"),
@@ -194,7 +212,7 @@ TEST(MapFailure, NotOnOsmem) {
 }
 
 TEST(MapFailure, NoPermission) {
-    SKIP_IF_NOT_TRACING();
+    SKIP_IF_NOT_TRACING(Whom::ANYONE);
     if (getuid() != 0 || shell("setpriv --version").status != 0)
         GTEST_SKIP() << "only root, with setpriv, can become somebody else";
     if (shell("setpriv --reuid 65534 true").status != 0)
@@ -215,7 +233,7 @@ TEST(MapFailure, NoPermission) {
 }
 
 TEST(MapFailure, DebuggedByAnother) {
-    SKIP_IF_NOT_TRACING();
+    SKIP_IF_NOT_TRACING(Whom::CHILD);
     const auto program = started(preloaded(PROGRAM + "10 0 wait"));
     ASSERT_EQ(ptrace(PTRACE_SEIZE, program->process(), nullptr, nullptr), 0);
     expect_failure(pid_option(*program), 1,
@@ -236,7 +254,7 @@ TEST(MapFailure, FilesThatAreNone) {
 }
 
 TEST(MapFailure, ProgramsThatCannotBeStarted) {
-    SKIP_IF_NOT_TRACING();
+    SKIP_IF_NOT_TRACING(Whom::CHILD);
     expect_failure("-- /no/such/program", 127, "/no/such/program: No such file or directory");
     expect_failure("-- /", 126, "/: Permission denied");
     expect_failure("--at signal -- /no/such/program", 127, "No such file");
@@ -252,7 +270,7 @@ TEST(MapFailure, PagesThatCannotBeWritten) {
 class LiveMapOf : public testing::TestWithParam<const char *> {};
 
 TEST_P(LiveMapOf, HasTheNumbersOfTheProcessToTheByte) {
-    SKIP_IF_NOT_TRACING();
+    SKIP_IF_NOT_TRACING(Whom::ANYONE);
     for (const std::string &program : {preloaded(PROGRAM), STATIC_PROGRAM}) {
         const auto running = started(program + GetParam());
         const ShellResult result = shell(MAP + pid_option(*running));
@@ -278,7 +296,7 @@ INSTANTIATE_TEST_SUITE_P(All, LiveMapOf,
                          testing::Values("0 0 wait", "1000 0 wait", "20000 0 wait", "3000 4 wait"));
 
 TEST(LiveMap, OfAProgramThatNeverStopsIsSoundAndLeavesItSo) {
-    SKIP_IF_NOT_TRACING();
+    SKIP_IF_NOT_TRACING(Whom::ANYONE);
     const auto program = started(preloaded(PROGRAM + "1000 2 churn"));
     for (int map = 0; map < 20; map++) {
         const ShellResult result = shell(MAP + pid_option(*program));
@@ -294,7 +312,7 @@ TEST(LiveMap, OfAProgramThatNeverStopsIsSoundAndLeavesItSo) {
 }
 
 TEST(MapAtExit, DrawsWhatTheProgramHadInTheEnd) {
-    SKIP_IF_NOT_TRACING();
+    SKIP_IF_NOT_TRACING(Whom::CHILD);
     for (const std::string end : {"exit", "abort"}) {
         const ShellResult result = shell("ulimit -c 0; " + MAP + "-- " + PROGRAM + "2000 1 " + end);
         EXPECT_EQ(result.status, end == "exit" ? 3 : 128 + SIGABRT) << result.error;
@@ -306,7 +324,7 @@ TEST(MapAtExit, DrawsWhatTheProgramHadInTheEnd) {
 }
 
 TEST(MapEvery, DrawsAgainAndAgain) {
-    SKIP_IF_NOT_TRACING();
+    SKIP_IF_NOT_TRACING(Whom::CHILD);
     const std::string prefix = scratch_file("every");
     const ShellResult result =
         shell(MAP + "--at 'every 100ms' --save " + prefix + " -- " + PROGRAM + "100 0 sleep");
@@ -318,7 +336,7 @@ TEST(MapEvery, DrawsAgainAndAgain) {
 }
 
 TEST(MapEvery, EndsWithTheProcessThatItLooksAt) {
-    SKIP_IF_NOT_TRACING();
+    SKIP_IF_NOT_TRACING(Whom::ANYONE);
     const auto program = started(preloaded(PROGRAM + "100 0 sleep"));
     Background tool("tool", MAP + pid_option(*program) + "--at 'every 0.1s'");
     program->end();
@@ -327,7 +345,7 @@ TEST(MapEvery, EndsWithTheProcessThatItLooksAt) {
 }
 
 TEST(MapSignal, DrawsWhenTheToolIsTold) {
-    SKIP_IF_NOT_TRACING();
+    SKIP_IF_NOT_TRACING(Whom::CHILD);
     Background tool("tool", MAP + "--at signal -- " + PROGRAM + "100 0 wait");
     wait_until([&] { return contains(tool.output(), "resident"); });
     for (size_t maps = 1; maps <= 2; maps++) {
@@ -339,7 +357,7 @@ TEST(MapSignal, DrawsWhenTheToolIsTold) {
 }
 
 TEST(MapFrom, DrawsTheSameAsWasSaved) {
-    SKIP_IF_NOT_TRACING();
+    SKIP_IF_NOT_TRACING(Whom::CHILD);
     const std::string prefix = scratch_file("saved");
     const ShellResult live = shell(MAP + "--save " + prefix + " -- " + PROGRAM + "5000 2 exit");
     const ShellResult saved = shell(MAP + "--from " + prefix + ".0.osmap");
@@ -372,7 +390,7 @@ TEST(OwnMap, IsWrittenAtASignalAndAtTheEnd) {
 // Of a real program: what it counted itself when it wrote the map, the map, and what an outsider
 // sees a moment later.
 TEST(OwnMap, OfPythonHasItsStatisticsInsideAndOutside) {
-    SKIP_IF_NOT_TRACING();
+    SKIP_IF_NOT_TRACING(Whom::ANYONE);
     if (access("/usr/bin/python3", X_OK) != 0)
         GTEST_SKIP() << "there is no python3 here";
     const std::string prefix = scratch_file("python");
@@ -514,7 +532,7 @@ std::string picture_of(const std::string &output) {
 }
 
 TEST(MapPicture, HasACellForEachPartOfTheHeap) {
-    SKIP_IF_NOT_TRACING();
+    SKIP_IF_NOT_TRACING(Whom::CHILD);
     const std::string prefix = scratch_file("picture");
     shell(MAP + "--save " + prefix + " -- " + PROGRAM + "20000 0 exit");
     const ShellResult result = shell(MAP + "--columns 100 --from " + prefix + ".0.osmap");
@@ -576,7 +594,7 @@ size_t width_of(const std::string &line) {
 }
 
 TEST(MapPicture, FitsTheWindowAndHasItsColours) {
-    SKIP_IF_NOT_TRACING();
+    SKIP_IF_NOT_TRACING(Whom::CHILD);
     const std::string prefix = scratch_file("window");
     shell(MAP + "--save " + prefix + " -- " + PROGRAM + "20000 1 exit");
     const std::string from = "--from " + prefix + ".0.osmap ";

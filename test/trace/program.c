@@ -46,7 +46,10 @@ static int calls(void) {
     ptr = see(realloc(NULL, 5007));
     ptr = see(realloc(ptr, 6007));
     ptr = see(realloc(ptr, 0));
-    see(malloc(SIZE_MAX / 2)); /* fails */
+    see(malloc(SIZE_MAX / 2)); /* fails, and so does the next */
+    ptr = see(malloc(5009));
+    see(realloc(ptr, SIZE_MAX / 2));
+    free(ptr);
     free(NULL);
     free(see(malloc(5008)));
     return 0;

@@ -476,6 +476,37 @@ void TraceReader::deliver_move(const Raw &raw, TraceEvent *event) {
     moving_.erase(moving);
 }
 
+void TraceReader::deliver_free(const Raw &raw, TraceEvent *event) {
+    event->address = raw.address;
+    const Live *live = live_.find(raw.address);
+    if (live == nullptr) {
+        unknown_++;
+        return;
+    }
+    event->block = live->block;
+    event->size = live->size;
+    live_.remove(raw.address);
+}
+
+// A realloc that leaves the block where it is: resized, or as it was if the call failed.
+void TraceReader::deliver_in_place(const Raw &raw, TraceEvent *event) {
+    Live *live = live_.find(raw.old_address);
+    unknown_ += live == nullptr;
+    if (live == nullptr && !event->failed) { // from before the recording
+        event->kind = TRACE_MALLOC;
+        deliver_allocation(raw, event);
+        return;
+    }
+    event->old_address = event->address = raw.old_address;
+    event->size = raw.size;
+    event->stack = raw.stack;
+    if (live == nullptr)
+        return;
+    event->block = live->block;
+    event->old_size = live->size;
+    live->size = event->failed ? live->size : raw.size;
+}
+
 // The turn of the cursor's record. False if there is nothing to tell yet.
 bool TraceReader::deliver(Cursor *cursor, TraceEvent *event) {
     const Raw &raw = cursor->raw;
@@ -505,30 +536,10 @@ bool TraceReader::deliver(Cursor *cursor, TraceEvent *event) {
     if (kind == TRACE_ALIGNED)
         event->alignment = uint64_t(1) << (raw.log2_alignment & 63);
 
-    if (kind == TRACE_FREE || in_place) {
-        const uint64_t address = kind == TRACE_FREE ? raw.address : raw.old_address;
-        Live *live = live_.find(address);
-        unknown_ += live == nullptr;
-        if (kind == TRACE_FREE) {
-            event->address = address;
-            if (live != nullptr) {
-                event->block = live->block;
-                event->size = live->size;
-                live_.remove(address);
-            }
-        } else if (live == nullptr && !failed) { // from before the recording
-            event->kind = TRACE_MALLOC;
-            deliver_allocation(raw, event);
-        } else {
-            event->old_address = event->address = address;
-            event->size = raw.size;
-            event->stack = raw.stack;
-            if (live != nullptr) {
-                event->block = live->block;
-                event->old_size = live->size;
-                live->size = failed ? live->size : raw.size;
-            }
-        }
+    if (kind == TRACE_FREE) {
+        deliver_free(raw, event);
+    } else if (in_place) {
+        deliver_in_place(raw, event);
     } else if (failed) {
         event->size = raw.size;
     } else if (moves) {

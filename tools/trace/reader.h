@@ -148,6 +148,8 @@ class TraceReader {
     bool deliver(Cursor *cursor, TraceEvent *event);
     void deliver_allocation(const Raw &raw, TraceEvent *event);
     void deliver_move(const Raw &raw, TraceEvent *event);
+    void deliver_free(const Raw &raw, TraceEvent *event);
+    void deliver_in_place(const Raw &raw, TraceEvent *event);
     bool imply_free(const Raw &raw, TraceEvent *event);
 
     std::string path_;

@@ -11,6 +11,7 @@
 #include <fstream>
 #include <map>
 #include <memory>
+#include <optional>
 
 #include <getopt.h>
 #include <unistd.h>
@@ -18,10 +19,12 @@
 #include "nlohmann/json.hpp"
 #include "tools/choice.h"
 #include "tools/command.h"
+#include "tools/process_map.h"
 #include "tools/report/advice.h"
 #include "tools/report/analysis.h"
 #include "tools/report/pprof.h"
 #include "tools/report/symbols.h"
+#include "tools/report_process.h"
 #include "tools/table.h"
 
 namespace osmem {
@@ -38,7 +41,9 @@ const char HELP[] =
     "and what is never freed, by call site; which few live blocks pin how many otherwise free\n"
     "pages, which no malloc_trim can give back; sizes and lifetimes; and what to do about it.\n"
     "\n"
-    "      --pid PID      a running process that osmem record has started, as it is now\n"
+    "      --pid PID      a running process as it is now: with all this if osmem record has "
+    "started\n"
+    "                     it; of any other on osmem, sizes and pinned pages\n"
     "      --at WHEN      whose memory is listed: at the peak (default), the end, or after so "
     "many\n"
     "                     seconds\n"
@@ -56,7 +61,7 @@ const char HELP[] =
     "addr2line; a ~ marks the nearest exported name of a stripped program, which is a hint only.\n"
     "\n"
     "Exit status: 0; 1 if the trace cannot be read, or the process does not exist, may not be\n"
-    "looked at or is not being recorded; 2 for a wrong command line.\n"
+    "looked at or does not run on osmem; 2 for a wrong command line.\n"
     "\n"
     "example: osmem report --pprof index.pb index.osmem && go tool pprof -http : index.pb\n";
 
@@ -142,8 +147,9 @@ Options parse(int argc, char **argv) {
 
 // ---- a running process -------------------------------------------------------------------------
 
-// The trace that the process has mapped. Failure if there is none.
-std::string trace_of_process(long pid) {
+// The trace that the process has mapped, nothing if it is not being recorded. Failure if it is not
+// there, or may not be looked at.
+std::optional<std::string> trace_of_process(long pid) {
     const std::string process = "process " + std::to_string(pid);
     std::ifstream maps("/proc/" + std::to_string(pid) + "/maps");
     if (!maps) {
@@ -151,7 +157,7 @@ std::string trace_of_process(long pid) {
             throw Failure("there is no " + process);
         throw Failure(process + ": " + std::strerror(errno));
     }
-    bool is_recorded = false, has_osmem = false, has_any = false;
+    bool is_recorded = false, has_any = false;
     for (std::string line; std::getline(maps, line);) {
         has_any = true;
         const size_t path = line.find('/');
@@ -159,7 +165,6 @@ std::string trace_of_process(long pid) {
             continue;
         const std::string file = line.substr(path);
         is_recorded = is_recorded || file.find("/libosmem-record.so") != std::string::npos;
-        has_osmem = has_osmem || file.find("/libosmem-malloc.so") != std::string::npos;
         char magic[8] = {};
         if (line.find(" rw-s ") != std::string::npos) {
             std::ifstream(file, std::ios::binary).read(magic, sizeof magic);
@@ -175,8 +180,7 @@ std::string trace_of_process(long pid) {
                            : "has no memory (it is a zombie or a kernel thread)"));
     if (is_recorded)
         throw Failure(process + " is recorded, but its trace is not there any more");
-    throw Failure(process + (has_osmem ? " runs on osmem, but is" : " is") +
-                  " not being recorded: start it by osmem record");
+    return std::nullopt;
 }
 
 // ---- names of call sites -----------------------------------------------------------------------
@@ -602,15 +606,32 @@ void write_all(const std::string &name, FILE *file, const std::string &text) {
         throw Failure(name + ": " + std::strerror(errno));
 }
 
+void report_process(const Options &options, FILE *json, FILE *out) {
+    if (!options.pprof.empty())
+        throw Failure("process " + std::to_string(options.pid) +
+                      " is not being recorded, so there are no call stacks for --pprof: start it "
+                      "by osmem record");
+    const ProcessReport found = process_report(process_map(pid_t(options.pid)));
+    if (json != nullptr)
+        write_all(options.json, json, process_report_json(pid_t(options.pid), found));
+    process_report_print(pid_t(options.pid), found, options.top, out);
+}
+
 int report(int argc, char **argv) {
     const Options options = parse(argc, argv);
     if (options.help) {
         std::fputs(HELP, stdout);
         return 0;
     }
+    const std::optional<std::string> path =
+        options.pid == 0 ? options.trace : trace_of_process(options.pid);
     const OutputFile json = open_output(options.json), pprof = open_output(options.pprof);
-    TraceReader trace(options.pid == 0 ? options.trace : trace_of_process(options.pid),
-                      options.damaged);
+    FILE *out = options.json == "-" || options.pprof == "-" ? stderr : stdout;
+    if (!path) {
+        report_process(options, json.get(), out);
+        return 0;
+    }
+    TraceReader trace(*path, options.damaged);
     if (isatty(STDERR_FILENO) && trace.info().events > 1000 * 1000)
         std::fprintf(stderr, "reading %.1f million events\n", double(trace.info().events) / 1e6);
     const Analysis analysis(trace, options.moment, options.second);
@@ -621,7 +642,6 @@ int report(int argc, char **argv) {
         write_all(options.pprof, pprof.get(), pprof_profile(trace, analysis, names.symbols()));
     if (json)
         write_all(options.json, json.get(), json_text(trace, analysis, names, advice));
-    FILE *out = options.json == "-" || options.pprof == "-" ? stderr : stdout;
     Printer(out, options, trace, analysis, names).print(advice);
     return 0;
 }

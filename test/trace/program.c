@@ -192,6 +192,19 @@ static int hold(unsigned seconds) {
     return 0;
 }
 
+static int pin(size_t count) {
+    enum { MOST = 1000 };
+    static void *large[MOST];
+    for (size_t i = 0; i < count && i < MOST; i++) {
+        large[i] = malloc(3500);
+        *(char *)see(malloc(40)) = 1;
+    }
+    for (size_t i = 0; i < count && i < MOST; i++)
+        free(large[i]);
+    sleep(30);
+    return 0;
+}
+
 static int grow(void) {
     char *ptr = malloc(5000);
     for (size_t size = 6000; size <= 1024 * 1024 && ptr != NULL; size += 6000) {
@@ -221,6 +234,8 @@ int main(int argc, char **argv) {
         return leak((size_t)atol(value));
     if (strcmp(task, "hold") == 0)
         return hold((unsigned)atoi(value));
+    if (strcmp(task, "pin") == 0)
+        return pin((size_t)atol(value));
     if (strcmp(task, "grow") == 0)
         return grow();
     return 99;

@@ -378,6 +378,42 @@ TEST(Process, IsReportedOnWhileItRuns) {
     EXPECT_EQ(held, 1u);
 }
 
+// The same program, once by its trace and once by its tags: two ways to count the same pages.
+TEST(Process, PinnedPagesAreTheSameRecordedOrNot) {
+    const std::string path = scratch_file("pin.osmem");
+    const auto report_on = [&](const std::string &command) {
+        unlink(path.c_str());
+        const pid_t tool = shell_start("tools/osmem " + command + " -- " + PROGRAM + "pin 200",
+                                       scratch_file("log"));
+        pid_t process = tool; // `run` becomes the program, `record` starts it
+        ShellResult result{1, "", ""};
+        for (int i = 0; i < 500 && !contains(result.output, "\"blocks\": 200,"); i++) {
+            usleep(20 * 1000);
+            try {
+                process = pid_t(trace_info(path).pid);
+            } catch (const TraceError &) {
+                // Not recorded, or not yet.
+            }
+            result = shell("tools/osmem report --json - --pid " + std::to_string(process));
+        }
+        // By then all may not have been freed yet.
+        usleep(300 * 1000);
+        result = shell("tools/osmem report --json - --pid " + std::to_string(process));
+        kill(-tool, SIGKILL);
+        waitpid(tool, nullptr, 0);
+        EXPECT_EQ(result.status, 0) << result.error;
+        return Json::parse(result.output);
+    };
+    const Json tags = report_on("run"), trace = report_on("record --stacks 0 -o '" + path + "'");
+    const double by_tags = tags["pinned"]["pages"], by_trace = trace["pinned"]["pages"];
+    EXPECT_GT(by_tags, 80);
+    EXPECT_NEAR(by_tags, by_trace, 5);
+    for (const Json &size : tags["sizes"])
+        if (size["size"] == 48) {
+            EXPECT_GE(size["pinned_pages"].get<double>(), by_tags - 5);
+        }
+}
+
 TEST(Process, ThatCannotBeReportedOnIsToldInOneLine) {
     const auto expect = [](const std::string &pid, const std::string &words) {
         const ShellResult result = shell("tools/osmem report --pid " + pid);
@@ -387,14 +423,36 @@ TEST(Process, ThatCannotBeReportedOnIsToldInOneLine) {
         EXPECT_TRUE(contains(result.error, words)) << result.error;
     };
     expect("4194304", "there is no process 4194304"); // beyond the kernel's largest
-    expect(std::to_string(getpid()), "is not being recorded");
-    // The library's name is what tells: a program on osmem that nobody records.
-    const pid_t process =
-        shell_start("env LD_PRELOAD=$PWD/malloc/libosmem-malloc.so sleep 30", scratch_file("log"));
-    wait_until("grep -q libosmem-malloc /proc/" + std::to_string(process) + "/maps");
-    expect(std::to_string(process), "runs on osmem, but is not being recorded");
-    kill(-process, SIGKILL);
+    expect(std::to_string(getpid()), "does not run on osmem");
+}
+
+TEST(Process, ThatNobodyRecordsIsReportedOnByItsBlocks) {
+    const std::string log = scratch_file("log");
+    const pid_t process = shell_start("tools/osmem run -- " + PROGRAM + "hold 30", log);
+    const std::string command = "tools/osmem report --json - --pid " + std::to_string(process);
+    wait_until(command + " | grep -q '\"size\": 50000'");
+    const ShellResult result = shell(command);
+    const ShellResult profile =
+        shell("tools/osmem report --pprof - --pid " + std::to_string(process));
+    kill(process, SIGKILL);
     waitpid(process, nullptr, 0);
+    ASSERT_EQ(result.status, 0) << result.error;
+    const Json json = Json::parse(result.output);
+    EXPECT_EQ(json["recorded"], false);
+    uint64_t blocks = 0, bytes = 0;
+    for (const Json &size : json["sizes"]) {
+        blocks += size["blocks"].get<uint64_t>();
+        bytes += size["bytes"].get<uint64_t>();
+        if (size["size"] == 50000) {
+            EXPECT_EQ(size["blocks"], 1);
+        }
+    }
+    EXPECT_EQ(blocks,
+              json["live"]["blocks"].get<uint64_t>() + json["mapped"]["blocks"].get<uint64_t>());
+    EXPECT_GE(bytes, 50000u);
+    EXPECT_TRUE(contains(result.error, "Live blocks by size")) << result.error;
+    EXPECT_EQ(profile.status, 1);
+    EXPECT_TRUE(contains(profile.error, "is not being recorded")) << profile.error;
 }
 
 TEST(Process, ThatMayNotBeLookedAtIsTold) {

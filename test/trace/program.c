@@ -195,6 +195,8 @@ static int hold(unsigned seconds) {
 static int pin(size_t count) {
     enum { MOST = 1000 };
     static void *large[MOST];
+    for (size_t i = 0; i < 100; i++) /* pages that are well used */
+        *(char *)see(malloc(1000)) = 1;
     for (size_t i = 0; i < count && i < MOST; i++) {
         large[i] = malloc(3500);
         *(char *)see(malloc(40)) = 1;

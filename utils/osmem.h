@@ -185,14 +185,15 @@ typedef int os_heap_visitor(const struct os_block *block, void *context);
 OSMEM_API int os_heap_walk(os_heap_visitor *visit, void *context);
 
 /*
- * Writes a picture of all heaps and mapped blocks to the file `path` (created for its owner alone, or
- * overwritten): every block's tags, which pages are in memory, and the statistics. `osmem map FILE`
- * draws it; osmem/map_format.h describes it. Returns 0, or -1 with the errno of open(2), write(2) or
- * close(2) and a file that is cut short. Consistent as os_malloc_stats is. Any thread; async-signal-
- * safe: only in a handler that interrupted one of our calls at a lock, and in handlers of fork and
- * visitors of os_heap_walk, it returns -1 with EBUSY and touches nothing. Threads that need new
- * memory from the kernel wait until all is written. Allocates nothing. Cost: O(heap): 1/40 of the
- * heap is written, one mincore(2) for 64 pages.
+ * Writes a picture of all heaps and mapped blocks to the file `path`, which is created for its
+ * owner alone, or overwritten: every block's tags, which pages are in memory, and the statistics.
+ * `osmem map --from FILE` draws it; osmem/map_format.h describes it. Returns 0, or -1 with the
+ * errno of open(2), write(2) or close(2), and a file that is cut short. Consistent as
+ * os_malloc_stats is. Any thread. Async-signal-safe, but for -1 with EBUSY, and nothing done, in a
+ * handler that interrupted one of our calls while it held a lock; so it is also in handlers of fork
+ * and in visitors of os_heap_walk. Threads that need new memory from the kernel wait until all is
+ * written. Allocates nothing. Cost: O(heap): 1/40 of the heap is written, one mincore(2) for 64
+ * pages.
  */
 OSMEM_API int os_heap_map(const char *path);
 

@@ -6,7 +6,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "osmem/fence.h"
 #include "osmem/mapped.h"
+#include "osmem/slack.h"
 #include "osmem/spare.h"
 #include "osmem/stats.h"
 #include "osmem/tags.h"
@@ -122,6 +124,21 @@ static void put_statistics(struct writer *writer) {
     put(writer, &stats, sizeof stats);
 }
 
+/* Those of a line's blocks that are in use by their tags and were freed: by other threads, and in
+ * the guarded mode those that wait for their reuse. */
+static uint64_t freed_on_line(struct region *region, size_t line) {
+    uint64_t freed = load_relaxed(&region->remote[line]);
+    if (likely(load_relaxed(&region->slack) == NULL))
+        return freed;
+    for (uint64_t starts = load_relaxed(&region->lines[line].starts); starts != 0;
+         starts &= starts - 1) {
+        unsigned granule = bit_lowest(starts);
+        if (slack_is_freed(slack_read(region_block(region, line * LINE_GRANULES + granule))))
+            freed |= bit_at(granule);
+    }
+    return freed;
+}
+
 static void put_region(struct writer *writer, struct region *region, size_t heap) {
     struct map_region picture = {
         .address = (uintptr_t)region,
@@ -133,14 +150,17 @@ static void put_region(struct writer *writer, struct region *region, size_t heap
     };
     picture.lines = (picture.top + LINE_GRANULES - 1) / LINE_GRANULES - REGION_FIRST_LINE;
     size_t tag_bytes = picture.lines * sizeof(struct tag_line);
-    size_t remote_bytes = picture.lines * sizeof region->remote[0];
+    size_t remote_bytes = picture.lines * sizeof(uint64_t);
     size_t bytes = granules_bytes(picture.committed);
     put_record(writer, MAP_REGION,
                sizeof picture + tag_bytes + remote_bytes + residency_bytes(bytes));
     put(writer, &picture, sizeof picture);
     put_residency(writer, (char *)region, bytes);
     put(writer, &region->lines[REGION_FIRST_LINE], tag_bytes);
-    put(writer, &region->remote[REGION_FIRST_LINE], remote_bytes);
+    for (size_t line = 0; line < picture.lines; line++) {
+        uint64_t freed = freed_on_line(region, REGION_FIRST_LINE + line);
+        put(writer, &freed, sizeof freed);
+    }
 }
 
 static void put_heap(struct writer *writer, struct heap *heap) {
@@ -172,6 +192,7 @@ static void put_all(struct writer *writer) {
          heap = heap->next)
         put_heap(writer, heap);
     mapped_each(put_mapping, writer);
+    fence_each(put_mapping, writer);
     put_record(writer, MAP_END, 0);
     flush(writer);
 }

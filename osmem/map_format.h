@@ -16,10 +16,11 @@
  *   MAP_END         nothing
  *
  * Tags are those of utils/block_meta.h, two words a line, verbatim, from line first / 64 on as far
- * as `top` reaches. A bit of `remote`: the block that starts there was freed by another thread, and
- * counts as free. Residency has a bit for each page from the record's address on, in whole words,
- * set where it is in physical memory; there is none where MAP_NO_RESIDENCY says that nobody knows.
- * It is taken before a region is read, which may bring pages in.
+ * as `top` reaches. A bit of `remote`: the block that starts there was freed by another thread, or
+ * waits for its reuse in the guarded mode, and counts as free. Residency has a bit for each page
+ * from the record's address on, in whole words, set where it is in physical memory; there is none
+ * where MAP_NO_RESIDENCY says that nobody knows. It is taken before a region is read, which may
+ * bring pages in.
  */
 #ifndef OSMEM_OSMEM_MAP_FORMAT_H
 #define OSMEM_OSMEM_MAP_FORMAT_H

@@ -216,6 +216,23 @@ ISOLATED_TEST(HeapMap, BlocksFreedByAnotherThreadAreFree) {
     EXPECT_GT(snapshot_totals(snapshot).free, free_before);
 }
 
+ISOLATED_TEST(HeapMap, OfAGuardedHeapCountsWhatWaitsForReuseAsFree) {
+    setenv("OSMEM_CONF", "guard:on", 1);
+    make_heap(300, 3 * KIB, 8);
+    for (int i = 0; i < 3; i++)
+        os_free(os_malloc(400 * KIB));
+    EXPECT_NE(os_malloc(300 * KIB), nullptr);
+    os_stats stats;
+    os_malloc_stats(&stats);
+    const Pieces walked = walk();
+    const Snapshot snapshot = take_map();
+    EXPECT_EQ(pieces_of(snapshot), walked);
+    EXPECT_EQ(snapshot_totals(snapshot).allocated, stats.allocated);
+    EXPECT_EQ(snapshot_totals(snapshot).free, stats.free);
+    EXPECT_EQ(snapshot_totals(snapshot).mapped, stats.mapped);
+    EXPECT_EQ(snapshot_totals(snapshot).mapped_cached, stats.mapped_cached);
+}
+
 ISOLATED_TEST(HeapMap, ChangesNothing) {
     make_heap(1000, 10 * KIB, 3);
     const Pieces before = walk();

@@ -7,6 +7,10 @@
  * catch, and the program ends with a message. (Were the runtime's language support missing at start
  * and a new-handler installed later throws, operator new(nothrow) lets that pass.)
  *
+ * They are weak, so that a program may replace them one by one. As the standard wants it, all other
+ * forms then lead to what the program has replaced: they call the plain ones by name. Only nothrow
+ * new goes its own way, without an exception, while the plain new is the one defined here.
+ *
  * Sized delete ignores the size: os_free knows it, and programs that delete a derived object by a
  * base without virtual destructor are many.
  */
@@ -89,50 +93,108 @@ void *allocate_with_handler(std::size_t alignment, std::size_t size) {
 
 /* ---- new ------------------------------------------------------------------------------------- */
 
-void *operator new(std::size_t size) {
+#define REPLACEABLE [[gnu::weak]]
+
+REPLACEABLE void *operator new(std::size_t size) {
     void *ptr = os_malloc(size_or_1(size));
     return likely(ptr != nullptr) ? ptr : allocate_or_throw(DEFAULT_ALIGNMENT, size);
 }
 
-void *operator new(std::size_t size, const std::nothrow_t &) noexcept {
-    void *ptr = os_malloc(size_or_1(size));
-    return likely(ptr != nullptr) ? ptr : allocate_or_null(DEFAULT_ALIGNMENT, size);
-}
-
-void *operator new(std::size_t size, std::align_val_t align) {
+REPLACEABLE void *operator new(std::size_t size, std::align_val_t align) {
     auto alignment = static_cast<std::size_t>(align);
     void *ptr = os_aligned_alloc(alignment, size_or_1(size));
     return likely(ptr != nullptr) ? ptr : allocate_or_throw(alignment, size);
 }
 
-void *operator new(std::size_t size, std::align_val_t align, const std::nothrow_t &) noexcept {
+REPLACEABLE void *operator new[](std::size_t size) { return operator new(size); }
+REPLACEABLE void *operator new[](std::size_t size, std::align_val_t align) {
+    return operator new(size, align);
+}
+
+/* The four above, as they are defined here. */
+extern "C" [[gnu::alias("_Znwm"), gnu::visibility("hidden")]] void *own_new(std::size_t size);
+extern "C" [[gnu::alias("_ZnwmSt11align_val_t"), gnu::visibility("hidden")]] void *
+own_aligned_new(std::size_t size, std::align_val_t align);
+extern "C" [[gnu::alias("_Znam"), gnu::visibility("hidden")]] void *own_array_new(std::size_t size);
+extern "C" [[gnu::alias("_ZnamSt11align_val_t"), gnu::visibility("hidden")]] void *
+own_aligned_array_new(std::size_t size, std::align_val_t align);
+
+namespace {
+
+/* The compiler takes an alias to be what it was declared to be. */
+template <typename Function> inline bool is_replaced(Function *current, Function *own) {
+    __asm__("" : "+r"(current));
+    return current != own;
+}
+
+template <typename Call> void *null_if_thrown(Call call) noexcept {
+    try {
+        return call();
+    } catch (...) {
+        return nullptr;
+    }
+}
+
+} // namespace
+
+REPLACEABLE void *operator new(std::size_t size, const std::nothrow_t &) noexcept {
+    if (is_replaced<void *(std::size_t)>(operator new, own_new))
+        return null_if_thrown([=] { return operator new(size); });
+    void *ptr = os_malloc(size_or_1(size));
+    return likely(ptr != nullptr) ? ptr : allocate_or_null(DEFAULT_ALIGNMENT, size);
+}
+
+REPLACEABLE void *operator new(std::size_t size, std::align_val_t align,
+                               const std::nothrow_t &) noexcept {
+    if (is_replaced<void *(std::size_t, std::align_val_t)>(operator new, own_aligned_new))
+        return null_if_thrown([=] { return operator new(size, align); });
     auto alignment = static_cast<std::size_t>(align);
     void *ptr = os_aligned_alloc(alignment, size_or_1(size));
     return likely(ptr != nullptr) ? ptr : allocate_or_null(alignment, size);
 }
 
-/* Arrays: the same functions under their other names. */
-[[gnu::alias("_Znwm")]] void *operator new[](std::size_t);
-[[gnu::alias("_ZnwmRKSt9nothrow_t")]] void *operator new[](std::size_t,
-                                                           const std::nothrow_t &) noexcept;
-[[gnu::alias("_ZnwmSt11align_val_t")]] void *operator new[](std::size_t, std::align_val_t);
-[[gnu::alias("_ZnwmSt11align_val_tRKSt9nothrow_t")]] void *
-operator new[](std::size_t, std::align_val_t, const std::nothrow_t &) noexcept;
+REPLACEABLE void *operator new[](std::size_t size, const std::nothrow_t &tag) noexcept {
+    if (is_replaced<void *(std::size_t)>(operator new[], own_array_new))
+        return null_if_thrown([=] { return operator new[](size); });
+    return operator new(size, tag);
+}
+REPLACEABLE void *operator new[](std::size_t size, std::align_val_t align,
+                                 const std::nothrow_t &tag) noexcept {
+    if (is_replaced<void *(std::size_t, std::align_val_t)>(operator new[], own_aligned_array_new))
+        return null_if_thrown([=] { return operator new[](size, align); });
+    return operator new(size, align, tag);
+}
 
 /* ---- delete ---------------------------------------------------------------------------------- */
 
-void operator delete(void *ptr) noexcept { os_free(ptr); }
-void operator delete[](void *ptr) noexcept { os_free(ptr); }
-void operator delete(void *ptr, const std::nothrow_t &) noexcept { os_free(ptr); }
-void operator delete[](void *ptr, const std::nothrow_t &) noexcept { os_free(ptr); }
-void operator delete(void *ptr, std::size_t) noexcept { os_free(ptr); }
-void operator delete[](void *ptr, std::size_t) noexcept { os_free(ptr); }
-
-void operator delete(void *ptr, std::align_val_t) noexcept { os_free(ptr); }
-void operator delete[](void *ptr, std::align_val_t) noexcept { os_free(ptr); }
-void operator delete(void *ptr, std::align_val_t, const std::nothrow_t &) noexcept { os_free(ptr); }
-void operator delete[](void *ptr, std::align_val_t, const std::nothrow_t &) noexcept {
-    os_free(ptr);
+REPLACEABLE void operator delete(void *ptr) noexcept { os_free(ptr); }
+REPLACEABLE void operator delete(void *ptr, std::size_t) noexcept { operator delete(ptr); }
+REPLACEABLE void operator delete(void *ptr, const std::nothrow_t &) noexcept {
+    operator delete(ptr);
 }
-void operator delete(void *ptr, std::size_t, std::align_val_t) noexcept { os_free(ptr); }
-void operator delete[](void *ptr, std::size_t, std::align_val_t) noexcept { os_free(ptr); }
+
+REPLACEABLE void operator delete[](void *ptr) noexcept { operator delete(ptr); }
+REPLACEABLE void operator delete[](void *ptr, std::size_t) noexcept { operator delete[](ptr); }
+REPLACEABLE void operator delete[](void *ptr, const std::nothrow_t &) noexcept {
+    operator delete[](ptr);
+}
+
+REPLACEABLE void operator delete(void *ptr, std::align_val_t) noexcept { os_free(ptr); }
+REPLACEABLE void operator delete(void *ptr, std::size_t, std::align_val_t align) noexcept {
+    operator delete(ptr, align);
+}
+REPLACEABLE void operator delete(void *ptr, std::align_val_t align,
+                                 const std::nothrow_t &) noexcept {
+    operator delete(ptr, align);
+}
+
+REPLACEABLE void operator delete[](void *ptr, std::align_val_t align) noexcept {
+    operator delete(ptr, align);
+}
+REPLACEABLE void operator delete[](void *ptr, std::size_t, std::align_val_t align) noexcept {
+    operator delete[](ptr, align);
+}
+REPLACEABLE void operator delete[](void *ptr, std::align_val_t align,
+                                   const std::nothrow_t &) noexcept {
+    operator delete[](ptr, align);
+}

@@ -33,7 +33,7 @@ readelf -lW "$library" | awk '$1 == "LOAD" && /RWE/ {found = 1} END {exit !found
 # The one call into the dynamic linker that may allocate.
 readelf --dyn-syms -W "$library" | grep -q __tls_get_addr && fail "its TLS is not initial-exec"
 
-for name in free cfree __libc_free _ZdlPv _ZdaPv _ZdlPvm _ZdaPvmSt11align_val_t; do
+for name in free cfree __libc_free _ZdlPv _ZdlPvSt11align_val_t; do
     [ "$(address $name)" = "$(address os_free)" ] || fail "$name is not os_free itself"
 done
 exit $status

@@ -12,6 +12,7 @@ import subprocess
 import sys
 
 import catalogue
+import compared
 
 FOLDER = "test/faults"
 OSMEM = "malloc/libosmem-malloc.so"
@@ -81,13 +82,9 @@ def test(options):
 
 
 def allocators(options):
-    listing = subprocess.run(
-        ["tools/osmem", "compare", "--list"], stdout=subprocess.PIPE, check=True, universal_newlines=True
-    )
-    found = dict(line.split(None, 1) for line in listing.stdout.splitlines())
-    found = {name: path if path.startswith("/") else None for name, path in found.items()}
+    found = compared.allocators("tools/osmem")
     found["osmem"] = os.path.abspath(OSMEM)
-    names = ["osmem"] + [name for name in found if name != "osmem"]
+    names = list(found)
     if options.allocators:
         wanted = options.allocators.split(",")
         unknown = set(wanted) - set(names)
@@ -108,14 +105,6 @@ def repeat(case, library, options):
     return ("–", str(skipped[0])) if skipped else ("pass", "")
 
 
-def lines_of(rows, markdown):
-    if markdown:
-        head, *rest = ["| " + " | ".join(row) + " |" for row in rows]
-        return [head, "|---" * len(rows[0]) + "|"] + rest
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
-
-
 def table(options):
     libraries = allocators(options)
     names = [name for name in catalogue.CASES if re.search(options.filter, name)]
@@ -132,7 +121,7 @@ def table(options):
         rows.append(row)
     passed = [sum(row[i] == "pass" for row in rows[1:]) for i in range(1, len(rows[0]))]
     rows.append(["**passed**" if options.markdown else "passed"] + ["%d" % count for count in passed])
-    print("\n".join(lines_of(rows, options.markdown)))
+    print("\n".join((compared.markdown_lines if options.markdown else compared.text_lines)(rows)))
     return 1 if failed else 0
 
 

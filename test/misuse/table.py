@@ -12,9 +12,9 @@ import argparse
 import json
 import os
 import re
-import subprocess
 import sys
 
+import compared
 import outcome
 
 OSMEM, GUARDED, BASE = "osmem", "osmem guarded", "glibc"
@@ -50,17 +50,13 @@ def runfile(path):
 
 def allocators_wanted(options, crimes):
     """Name -> environment, as `osmem compare` finds the libraries."""
-    listing = subprocess.run(
-        [options.osmem, "compare", "--list"] + options.choice,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        universal_newlines=True,
-    )
-    if listing.returncode != 0:
-        raise Problem(listing.stderr.strip().split("\n")[0])
+    try:
+        libraries = compared.allocators(options.osmem, options.choice)
+    except compared.Problem as problem:
+        raise Problem(str(problem))
     found = {}
-    for name, path in (line.split(None, 1) for line in listing.stdout.splitlines()):
-        found[name] = {"LD_PRELOAD": path} if path.startswith("/") else {}
+    for name, path in libraries.items():
+        found[name] = {"LD_PRELOAD": path} if path else {}
         if name == OSMEM and outcome.knows_guard(options.crimes, crimes, path):
             found[GUARDED] = dict(outcome.GUARD, LD_PRELOAD=path)
     names = [OSMEM, GUARDED, BASE]
@@ -132,16 +128,11 @@ def crime_rows(crimes, results, names):
 
 
 def print_rows(head, rows):
-    rows = [head] + list(rows)
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
-    print()
+    print("\n".join(compared.text_lines([head] + list(rows))) + "\n")
 
 
 def markdown_rows(head, rows):
-    lines = ["| " + " | ".join(row) + " |" for row in [head] + list(rows)]
-    return "\n".join([lines[0], "|" + "---|" * len(head)] + lines[1:]) + "\n"
+    return "\n".join(compared.markdown_lines([head] + list(rows))) + "\n"
 
 
 def tables(crimes, results, names):

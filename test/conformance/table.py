@@ -2,8 +2,8 @@
 
     bazel run //test/conformance:table -- [OPTION]...
 
-The words are those of the programs: kept, broken, crashed, hung, skipped; (broken) and the like is
-a deviation that a standard allows, see the rule's table in test/conformance.
+The words are those of the programs: kept, broken, crashed, hung, skipped (there is no such function);
+(broken) and the like is a deviation that a standard allows, see the rule's table in test/conformance.
 """
 
 import argparse
@@ -76,7 +76,7 @@ def main():
         if options.all or any(rule.outcome not in GOOD for rule in same):
             rows.append([same[0].name, same[0].clause] + [rule.cell() for rule in same])
     number = len(results[compared.OSMEM])
-    rows.append(summary("kept, of %d" % number, results, lambda rule: rule.outcome in GOOD))
+    rows.append(summary("kept or not there, of %d" % number, results, lambda rule: rule.outcome in GOOD))
     rows.append(summary("allowed deviations", results, lambda r: r.outcome not in GOOD and r.deviation != ""))
     rows.append(summary("broken", results, Rule.is_bad))
     print("\n".join((compared.markdown_lines if options.markdown else compared.text_lines)(rows)))

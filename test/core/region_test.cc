@@ -37,13 +37,13 @@ bool reach_arena() {
 /* Three zones of address space are known; what lies beyond is as if there were no memory. */
 void expect_no_fourth_zone(size_t last_arena) {
     region_near.base = REGION_BYTES;
-    for (uintptr_t address : {16 * TIB, 24 * TIB}) {
+    for (uintptr_t address : {20 * TIB, 28 * TIB}) {
         kernel::open_arena(2 * REGION_BYTES - 4096, 4096, address);
         ASSERT_TRUE(reach_arena());
         ASSERT_GE(reinterpret_cast<uintptr_t>(kernel::arena_start()), address);
     }
-    EXPECT_EQ(region_owner(reinterpret_cast<void *>(32 * TIB)), nullptr);
-    kernel::open_arena(last_arena, 4096, 32 * TIB);
+    EXPECT_EQ(region_owner(reinterpret_cast<void *>(36 * TIB)), nullptr);
+    kernel::open_arena(last_arena, 4096, 36 * TIB);
     EXPECT_FALSE(reach_arena());
     EXPECT_NE(kernel::arena_start(), kernel::arena_break()) << "the break was not tried";
     /* Each block is mapped by itself by now, and a region that is of no use does not stay. */

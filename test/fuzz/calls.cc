@@ -340,9 +340,6 @@ class Calls {
      * break is full of what he wrote from then on.
      */
     void move_break(unsigned first, unsigned rest) {
-        auto heap = reinterpret_cast<char *>(thread_heap);
-        if (break_gets_dirty_ && heap >= kernel::arena_start() && heap < kernel::arena_break())
-            kernel::grant_dirty_memory(); /* only to who already had some that was clean */
         if (first % 4 == 0 && !break_gets_dirty_ && !foreign_.empty() &&
             sbrk(0) == foreign_.back().start + foreign_.back().size) {
             sbrk(-static_cast<intptr_t>(foreign_.back().size));
@@ -354,6 +351,9 @@ class Calls {
             return;
         foreign_.push_back({static_cast<char *>(start), 1 + rest % 9000});
         fill(start, foreign_.back().size, FOREIGN_SEED);
+        auto heap = reinterpret_cast<char *>(thread_heap);
+        if (break_gets_dirty_ && heap >= kernel::arena_start() && heap < foreign_.back().start)
+            kernel::grant_dirty_memory(); /* only to who already had some that was clean */
     }
 
     /* What nobody can have. */

@@ -69,7 +69,7 @@ static const char *damage(const struct guarded *guarded) {
 static bool slack_provide(const void *block) {
     uint8_t **slack = &region_of(block)->slack;
     if (unlikely(*slack == NULL))
-        store_relaxed(slack, system_map(REGION_GRANULES));
+        store_relaxed(slack, system_map_own(REGION_GRANULES));
     return *slack != NULL;
 }
 

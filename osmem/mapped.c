@@ -67,6 +67,13 @@ static void registry_grow(struct mapped_entry *slots) {
         system_unmap_own(old, registry_bytes(old_capacity));
 }
 
+/* It has room. */
+static void registry_put(struct mapped_entry entry) {
+    *registry_find(entry.address) = entry;
+    registry.count++;
+    registry.bytes += entry.length;
+}
+
 /* False: it is full, and there is no memory to make it larger. */
 static bool registry_insert(struct mapped_entry entry) {
     if (2 * (registry.count + 1) > registry.capacity) {
@@ -75,9 +82,7 @@ static bool registry_insert(struct mapped_entry entry) {
             return false;
         registry_grow(slots);
     }
-    *registry_find(entry.address) = entry;
-    registry.count++;
-    registry.bytes += entry.length;
+    registry_put(entry);
     return true;
 }
 
@@ -166,9 +171,7 @@ bool mapped_leave(uintptr_t address) {
 void mapped_renew(uintptr_t address, struct mapped_entry entry) {
     system_lock(&mapped_lock);
     registry_take(address);
-    *registry_find(entry.address) = entry;
-    registry.count++;
-    registry.bytes += entry.length;
+    registry_put(entry);
     system_unlock(&mapped_lock);
 }
 
@@ -247,7 +250,6 @@ void *mapped_allocate(size_t size, size_t alignment, bool *zeroed) {
     struct mapping mapping = {0, 0};
     if (length == 0)
         return NULL;
-    conf_read();
     if (alignment <= page && conf.mapped_cache)
         mapping = reuse(length);
     *zeroed = mapping.address == 0;
@@ -329,10 +331,7 @@ static void *remap(struct mapped_entry *entry, size_t length, size_t size) {
     void *moved = system_remap((void *)entry->address, old, length, true);
     if (moved != NULL) {
         registry_remove(entry);
-        *registry_find((uintptr_t)moved) =
-            (struct mapped_entry){(uintptr_t)moved, length, size, 0, 0, 0};
-        registry.count++;
-        registry.bytes += length;
+        registry_put((struct mapped_entry){(uintptr_t)moved, length, size, 0, 0, 0});
     }
     return moved;
 }

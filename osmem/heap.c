@@ -41,7 +41,7 @@ static void heap_merge(struct heap *heap, bool with_quick) {
         waiting_flush(heap); /* notes the pages that are vacant by that */
     slab_dissolve_vacant(heap);
     if (with_quick)
-        merge_all(heap);
+        merge_flushed(heap);
     else
         merge_bins(heap);
     index_tidy(heap);

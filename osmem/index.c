@@ -260,6 +260,18 @@ struct free_block index_fit(struct heap *heap, size_t granules) {
 
 /* ---- from the tags --------------------------------------------------------------------------- */
 
+/* Enters the free blocks of its page's size that start in a line, all at once; returns them. */
+static uint64_t add_row(struct heap *heap, struct region *region, size_t line) {
+    size_t granules = region->slab_granules[line * LINE_GRANULES / SLAB_GRANULES];
+    uint64_t row = granules == 0 ? 0 : tags_free_of_size(&region->lines[line], granules);
+    if (row != 0) {
+        size_t first = line * LINE_GRANULES + bit_lowest(row);
+        bins_enter(&heap->bins, region_block(region, first), granules);
+        heap->bins.granules += granules * (size_t)__builtin_popcountll(row & (row - 1));
+    }
+    return row;
+}
+
 /*
  * The lowest address is entered last, so that it comes up first. The bins hold no line of the
  * region yet.
@@ -268,6 +280,7 @@ static void add_region(struct heap *heap, struct region *region, bool with_large
     memset(region->listed, 0, sizeof region->listed);
     for (size_t line = REGION_LINES; line-- > REGION_FIRST_LINE;) {
         uint64_t starts = region->lines[line].starts & region->lines[line].free;
+        starts &= ~add_row(heap, region, line);
         while (starts != 0) {
             unsigned bit = bit_highest(starts);
             size_t granule = line * LINE_GRANULES + bit;

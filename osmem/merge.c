@@ -127,7 +127,7 @@ static void merge_noted(struct heap *heap, struct region *region,
     }
 }
 
-static void merge_lines(struct heap *heap) {
+void merge_flushed(struct heap *heap) {
     index_drop_run(heap);
     struct region *region = heap->unmerged;
     heap->unmerged = NULL;
@@ -148,13 +148,13 @@ void merge_bins(struct heap *heap) {
         return;
     }
     waiting_hide(heap, true);
-    merge_lines(heap);
+    merge_flushed(heap);
     waiting_hide(heap, false);
 }
 
 void merge_all(struct heap *heap) {
     waiting_flush(heap);
-    merge_lines(heap);
+    merge_flushed(heap);
 }
 
 void merge_region(struct region *region, bool is_current) {

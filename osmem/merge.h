@@ -25,6 +25,9 @@ void merge_spilled(struct heap *heap, void *block);
 /* Merges every free block with its free neighbours. O(noted lines). */
 void merge_all(struct heap *heap);
 
+/* The same where no block waits in a quick set. */
+void merge_flushed(struct heap *heap);
+
 /* The same, but what waits in quick sets of one size stays there. */
 void merge_bins(struct heap *heap);
 

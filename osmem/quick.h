@@ -33,7 +33,7 @@
 #define QUICK_SHARED 32
 #define QUICK_SETS (QUICK_MAX + 1 + QUICK_SHARED)
 #define QUICK_SLOTS 30
-#define QUICK_BYTES (16 * KIB)
+#define QUICK_BYTES (32 * KIB)
 
 struct quick {
     uint32_t fill;
@@ -50,12 +50,10 @@ static inline size_t quick_index(size_t granules) {
 static inline bool quick_is_shared(size_t granules) { return granules > QUICK_MAX; }
 
 /*
- * How many blocks the set number `index` may hold: as many of the next power of two as QUICK_BYTES,
- * or half of that where they do not lie on pages of small blocks.
+ * How many blocks the set number `index` may hold: as many of the next power of two as QUICK_BYTES.
  */
 static inline size_t quick_capacity(size_t index) {
-    size_t bytes = index > SLAB_MAX ? QUICK_BYTES / 2 : QUICK_BYTES;
-    size_t count = (bytes >> GRANULE_SHIFT) >> (64 - __builtin_clzll((index - 1) | 1));
+    size_t count = (QUICK_BYTES >> GRANULE_SHIFT) >> (64 - __builtin_clzll((index - 1) | 1));
     return index > QUICK_MAX || count < 2 ? 2 : size_min(count, QUICK_SLOTS);
 }
 

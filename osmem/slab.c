@@ -13,7 +13,7 @@
 #define CHUNK_MOST (16 * SLAB_GRANULES)
 
 /* How many blocks of less than two pages to look at for one that holds a page. */
-#define CHUNK_TRIES 16
+#define CHUNK_TRIES 2
 
 static size_t chunk_wanted(const struct heap *heap) {
     size_t part = heap->granules >> CHUNK_SHIFT & ~(SLAB_GRANULES - 1);

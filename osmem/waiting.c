@@ -168,9 +168,15 @@ void waiting_fill(struct heap *heap, void *first, size_t granules, size_t count)
     bins_note(&heap->bins, granules);
 }
 
+/* The open sets of a word of quick_open, without most of those that are empty. */
+static uint64_t sets_in_use(const struct heap *heap, size_t word) {
+    uint64_t noted = (word + 1) * 64 <= QUICK_MAX ? heap->bins.nonempty[word] : UINT64_MAX;
+    return heap->quick_open[word] & noted;
+}
+
 static void flush_sets(struct heap *heap, size_t first) {
     for (size_t word = first / 64; word <= (QUICK_SETS - 1) / 64; word++) {
-        uint64_t sets = heap->quick_open[word];
+        uint64_t sets = sets_in_use(heap, word);
         if (word == first / 64)
             sets &= ~(bit_at((unsigned)first) - 1);
         for (; sets != 0; sets &= sets - 1) {
@@ -193,7 +199,7 @@ static void hide_set(const struct quick *quick, size_t index, bool hide) {
 
 void waiting_hide(struct heap *heap, bool hide) {
     for (size_t word = 0; word <= QUICK_MAX / 64; word++) {
-        for (uint64_t sets = heap->quick_open[word]; sets != 0; sets &= sets - 1) {
+        for (uint64_t sets = sets_in_use(heap, word); sets != 0; sets &= sets - 1) {
             size_t index = word * 64 + bit_lowest(sets);
             if (heap->quick[index].top != 0 && index <= QUICK_MAX)
                 hide_set(&heap->quick[index], index, hide);

@@ -457,6 +457,7 @@ ISOLATED_TEST(SlabChunk, IsNotHandedOutTwiceWithoutAnIndex) {
     char *first = allocate(31);
     ASSERT_EQ(first, room);
     ASSERT_EQ(thread_heap->chunk.start, room + PAGE_BYTES);
+    waiting_flush(thread_heap);
     bins_reset(&thread_heap->bins);
     thread_heap->bins.spare = nullptr;
     thread_heap->bins.unused = thread_heap->bins.unused_end;

@@ -6,12 +6,26 @@
 #include "osmem/slack.h"
 #include "utils/die.h"
 
+/* Writes `count` bytes of the same value, words at once where they are aligned. */
+static void slack_store(uint8_t *bytes, size_t count, uint8_t value) {
+    uint64_t word = value * UINT64_C(0x0101010101010101);
+    while (count != 0) {
+        if (count < sizeof word || !is_aligned((uintptr_t)bytes, sizeof word)) {
+            store_relaxed(bytes, value);
+            bytes++, count--;
+        } else {
+            store_relaxed((uint64_t *)(void *)bytes, word);
+            bytes += sizeof word;
+            count -= sizeof word;
+        }
+    }
+}
+
 void freed_fill(void *start, size_t granules, unsigned char slack) {
-    uint8_t *bytes = slack_at(start);
     fill_write(start, granules_bytes(granules));
     /* Who checks the heap meanwhile finds the fill where a byte says so. */
-    for (size_t i = granules; i-- > 0;)
-        __atomic_store_n(&bytes[i], slack, __ATOMIC_RELEASE);
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    slack_store(slack_at(start), granules, slack);
 }
 
 size_t freed_run(const unsigned char *slack, size_t count) {

@@ -107,7 +107,7 @@ static void *heap_fit(struct heap *heap, size_t granules) {
         return is_for_slab(heap, granules) ? slab_allocate(heap, granules)
                                            : heap_fit_best(heap, granules);
     block_cut(heap, block, granules);
-    if (granules <= QUICK_MAX)
+    if (granules <= QUICK_MAX && heap->quick[granules].top == 0)
         index_refill(heap, granules);
     return block.start;
 }

@@ -218,7 +218,7 @@ void index_refill(struct heap *heap, size_t granules) {
     struct quick *quick = &heap->quick[granules];
     uint64_t blocks, seen[REFILL_LINES];
     size_t enough = quick_empty(granules) + quick_capacity(granules) / 2;
-    if (quick->top != 0 || conf.requested)
+    if (conf.requested)
         return;
     if (quick->fill == 0)
         waiting_open(heap, granules);

@@ -33,7 +33,7 @@ static inline uint64_t pattern_key(void) {
 
 /* The canary of the word at an address that is a multiple of 8. */
 static inline uint64_t canary_at(uint64_t key, const char *word) {
-    uint64_t value = ((uintptr_t)word ^ key) * 0x9e3779b97f4a7c15u;
+    uint64_t value = ((uintptr_t)word + key) * 0x9e3779b97f4a7c15u;
     return (value ^ value >> 29) | PATTERN_NO_ZERO;
 }
 
@@ -45,21 +45,26 @@ static inline uint64_t canary_mask(const char *ptr) {
 
 /* Writes the canary of the bytes from … to - 1; `to` is a multiple of 8. */
 static inline void canary_write(char *from, char *to) {
+    if (unlikely(from == to))
+        return;
     uint64_t key = pattern_key(), mask = canary_mask(from);
-    for (char *at = (char *)align_down((uintptr_t)from, 8); at < to; at += 8) {
-        uint64_t *word = (uint64_t *)(void *)at;
-        *word = (*word & ~mask) | (canary_at(key, at) & mask);
-        mask = UINT64_MAX;
-    }
+    char *at = (char *)align_down((uintptr_t)from, 8);
+    uint64_t *word = (uint64_t *)(void *)at;
+    *word = (*word & ~mask) | (canary_at(key, at) & mask);
+    while ((at += 8) < to)
+        *(uint64_t *)(void *)at = canary_at(key, at);
 }
 
 /* Whether it is still there. */
 static inline bool canary_intact(const char *from, const char *to) {
-    uint64_t key = pattern_key(), mask = canary_mask(from), difference = 0;
-    for (const char *at = (const char *)align_down((uintptr_t)from, 8); at < to; at += 8) {
-        difference |= (*(const uint64_t *)(const void *)at ^ canary_at(key, at)) & mask;
-        mask = UINT64_MAX;
-    }
+    if (unlikely(from == to))
+        return true;
+    uint64_t key = pattern_key();
+    const char *at = (const char *)align_down((uintptr_t)from, 8);
+    uint64_t difference =
+        (*(const uint64_t *)(const void *)at ^ canary_at(key, at)) & canary_mask(from);
+    while ((at += 8) < to)
+        difference |= *(const uint64_t *)(const void *)at ^ canary_at(key, at);
     return difference == 0;
 }
 

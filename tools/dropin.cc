@@ -82,13 +82,13 @@ std::string companion_find(const std::string &file) {
         candidates.push_back(in_manifest(manifest, file));
     const std::string directory = directory_of(executable);
     const std::string name = file.substr(file.rfind('/') + 1);
-    for (const std::string &folder : {"/" + name, "/../lib/" + name, "/../" + file})
-        candidates.push_back(absolute(directory + folder));
+    for (const std::string &place : {"/" + name, "/../lib/osmem/" + name, "/../" + file})
+        candidates.push_back(absolute(directory + place));
 
     for (const std::optional<std::string> &candidate : candidates)
         if (candidate)
             return *candidate;
-    throw Failure(name + " is neither in the tool's runfiles, nor beside it, nor in ../lib");
+    throw Failure(name + " is neither in the tool's runfiles, nor beside it, nor in ../lib/osmem");
 }
 
 std::string dropin_find() {

@@ -14,8 +14,8 @@ void dropin_set_program(const char *argv0);
 
 // The absolute path of a file that comes with the tool, `file` in the repository ("malloc/x.so").
 // Looked for in Bazel's runfiles of the tool (beside the program, $RUNFILES_DIR,
-// $RUNFILES_MANIFEST_FILE), then next to the program, in ../lib and as ../`file` of its folder.
-// Failure when it is in none of them.
+// $RUNFILES_MANIFEST_FILE), then next to the program, in ../lib/osmem, as it is installed, and as
+// ../`file` of its folder. Failure when it is in none of them.
 std::string companion_find(const std::string &file);
 
 // The absolute path of libosmem-malloc.so. Failure as above, or when it is not a library.

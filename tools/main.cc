@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "tools/dropin.h"
+#include "utils/osmem.h"
 
 namespace osmem {
 
@@ -37,8 +38,8 @@ void print_help() {
     for (const Command *command : commands)
         std::printf("  %-10s %s\n", command->name, command->summary);
     std::puts("\n"
-              "'osmem COMMAND --help' describes a command and its options.\n"
-              "Exit status 2 says that the command line was wrong.");
+              "'osmem COMMAND --help' describes a command and its options, 'osmem --version' the\n"
+              "release. Exit status 2 says that the command line was wrong.");
 }
 
 bool asks_for_help(const std::string &argument) {
@@ -49,6 +50,10 @@ bool asks_for_help(const std::string &argument) {
 int dispatch(int argc, char **argv, const Command **command) {
     if (argc < 2)
         throw UsageError("which command?");
+    if (argc == 2 && argv[1] == std::string("--version")) {
+        std::puts("osmem " OSMEM_VERSION);
+        return 0;
+    }
     if (!asks_for_help(argv[1])) {
         *command = &command_named(argv[1]);
         return (*command)->run(argc - 1, argv + 1);

@@ -33,6 +33,13 @@
 
 #include <stddef.h>
 
+/* The release that this header is of. Its first number is that of libosmem.so and changes with the
+ * interface of what is already linked. */
+#define OSMEM_VERSION "1.0.0"
+#define OSMEM_VERSION_MAJOR 1
+#define OSMEM_VERSION_MINOR 0
+#define OSMEM_VERSION_PATCH 0
+
 #ifdef __cplusplus
 extern "C" {
 #endif

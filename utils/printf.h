@@ -43,6 +43,9 @@
 extern "C" {
 #endif
 
+/* libosmem.so exports them. */
+#pragma GCC visibility push(default)
+
 /*
  * Write to standard output, os_dprintf and os_vdprintf to a descriptor. Text is collected in a
  * buffer of 1 KiB on the stack and leaves by write(2), in one call if it fits; it is not ordered
@@ -71,6 +74,8 @@ int os_snprintf(char *buffer, size_t size, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 int os_vsnprintf(char *buffer, size_t size, const char *format, va_list arguments)
     __attribute__((format(printf, 3, 0)));
+
+#pragma GCC visibility pop
 
 #ifdef __cplusplus
 }

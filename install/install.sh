@@ -34,7 +34,7 @@ die_usage() {
 prefix=/usr/local
 libdir=
 uninstall=false
-built=. # where the built files lie, for //:deb, which calls this in no runfiles
+built=. # where the built files lie, for //:deb, which has no runfiles
 while [ $# -gt 0 ]; do
     case $1 in
     --prefix=?* | --libdir=?* | --built=?*)
@@ -65,9 +65,15 @@ absolute() {
 }
 prefix=$(absolute "$prefix")
 libdir=$(absolute "${libdir:-$prefix/lib}")
+[[ $prefix$libdir != *[[:space:]:\|\&\\]* ]] || die "the folder's name has a character that LD_PRELOAD or others cannot take"
 stage=
 [ -z "${DESTDIR:-}" ] || stage=$(absolute "$DESTDIR")
-[ ! -d "$0.runfiles" ] || cd "$0".runfiles/*/
+# Beside the script as Bazel starts it, and where it lies.
+if [ -d "$0.runfiles" ]; then
+    cd "$0".runfiles/*/
+else
+    cd "$(dirname -- "$0")/.."
+fi
 
 readonly prefix libdir stage
 readonly manifest=$libdir/osmem/installed # one path a line, without DESTDIR
@@ -108,7 +114,9 @@ fill() {
     note "$2"
     to_prefix=$(realpath -ms --relative-to="$(dirname -- "$2")" -- "$prefix")
     rm -f -- "$stage$2"
-    sed -e "s|@VERSION@|$version|g" -e "s|@PREFIX@|$to_prefix|g" -e "s|@MAJOR@|${version%%.*}|g" "$from" >"$stage$2"
+    # pkg-config can be told of another prefix: the folder of the libraries follows it.
+    sed -e "s|@VERSION@|$version|g" -e "s|@MAJOR@|${version%%.*}|g" -e "s|@PREFIX@|$prefix|g" \
+        -e "s|@LIBDIR@|${libdir/#"$prefix"\//\$\{prefix\}/}|g" -e "s|@TO_PREFIX@|$to_prefix|g" "$from" >"$stage$2"
     chmod 644 -- "$stage$2"
 }
 
@@ -120,7 +128,8 @@ link() {
 
 install_all() {
     local header=utils/osmem.h man=$prefix/share/man private=$prefix/lib/osmem section page name
-    version=$(sed -n 's/^#define OSMEM_VERSION "\(.*\)"$/\1/p' "$(source_of $header)")
+    version=$(source_of $header)
+    version=$(sed -n 's/^#define OSMEM_VERSION "\(.*\)"$/\1/p' "$version")
 
     put 644 $header "$prefix/include/osmem.h"
     put 644 utils/printf.h "$prefix/include/osmem/printf.h"

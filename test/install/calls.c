@@ -3,9 +3,6 @@
 
 enum { BLOCKS = 100 };
 
-/* Names that libraries have inside themselves as well: here they are the program's. */
-int conf = 1, purge = 2, parse = 3;
-
 static void free_twice(void) {
     void *block = os_malloc(100);
     os_free(block);
@@ -25,7 +22,6 @@ int main(void) {
     CHECK(served_blocks() == before);
     check_dies(free_twice, "osmem: os_free(): block 0x");
     CHECK(os_heap_check() == 0);
-    CHECK(conf + purge + parse == 6);
     puts("served by osmem " OSMEM_VERSION);
     return 0;
 }

@@ -3,7 +3,7 @@
 #   libosmem1     the shared libraries and osmem.conf(5)
 #   libosmem-dev  headers, static libraries, links for the linker, pkg-config, CMake, osmem(3)
 #   osmem-tools   the command with what it preloads
-# Arguments: install.sh, the folder of the built files, the folder for the packages.
+# Arguments: install.sh, the folder of the built files, the folder for the packages. $CC and $STRIP are the toolchain's.
 set -eu
 installer=$1 built=$2 output=$3
 
@@ -20,12 +20,16 @@ esac
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-0} # the same packages from the same files
+# The same packages from the same files: all are as old as the manual pages say.
+SOURCE_DATE_EPOCH=$(date -u -d "$(sed -n 's/^\.Dd //p' docs/man/osmem.3)" +%s)
+export SOURCE_DATE_EPOCH
 umask 022
 
 all=$scratch/all lib=usr/lib/$triplet
 DESTDIR=$all bash "$installer" --built="$built" --prefix=/usr --libdir="/$lib" >/dev/null
 rm -r "${all:?}/$lib/osmem" # the list for --uninstall: dpkg has one of its own
+"${STRIP:-strip}" --strip-unneeded "$all/$lib"/*.so.1 "$all"/usr/bin/* "$all"/usr/lib/osmem/osmem-player \
+    "$all"/usr/lib/osmem/libosmem-record.so
 find "$all/usr/share/man" -type f -exec gzip -9n {} +
 find "$all/usr/share/man" -type l | while read -r link; do
     ln -s "$(readlink "$link").gz" "$link.gz"
@@ -94,7 +98,7 @@ Description: memory allocator that tells every wrong free (development files)
     "usr/include/*" "$lib/*" "usr/share/man/man3/*"
 
 package osmem-tools "Section: devel
-Depends: libosmem1 (= $version), $libc, libstdc++6 (>= $(${CC:-gcc} -dumpversion)), libgcc-s1
+Depends: libosmem1 (= $version), $libc, libstdc++6 (>= $("${CC:-gcc}" -dumpversion)), libgcc-s1
 Recommends: binutils
 Description: memory allocator that tells every wrong free (tools)
  The command osmem runs programs on the allocator osmem, compares it with others

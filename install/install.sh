@@ -68,12 +68,13 @@ libdir=$(absolute "${libdir:-$prefix/lib}")
 [[ $prefix$libdir != *[[:space:]:\|\&\\]* ]] || die "the folder's name has a character that LD_PRELOAD or others cannot take"
 stage=
 [ -z "${DESTDIR:-}" ] || stage=$(absolute "$DESTDIR")
-# Beside the script as Bazel starts it, and where it lies.
-if [ -d "$0.runfiles" ]; then
-    cd "$0".runfiles/*/
-else
-    cd "$(dirname -- "$0")/.."
-fi
+# The repository's files: beside the script as Bazel starts it, or round where it lies.
+for file in "$0".runfiles/*/utils/osmem.h "$(dirname -- "$0")/../utils/osmem.h"; do
+    if [ -e "$file" ]; then
+        cd "$(dirname -- "$file")/.."
+        break
+    fi
+done
 
 readonly prefix libdir stage
 readonly manifest=$libdir/osmem/installed # one path a line, without DESTDIR

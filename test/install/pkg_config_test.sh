@@ -21,9 +21,10 @@ build static calls.c -static $(pkg-config --static --cflags --libs osmem)
 ! readelf -l static | grep -q INTERP || fail "pkg-config --static: the program is not static"
 served ./static
 
-# Only osmem itself static.
+# Only osmem itself static, in a program with names of its own.
 # shellcheck disable=SC2046
-build archive calls.c $(pkg-config --cflags osmem) "$(pkg-config --variable=libdir osmem)/libosmem.a" -pthread
+build archive calls.c "$PROGRAMS/own_names.c" $(pkg-config --cflags osmem) -l:libosmem.a \
+    -L"$(pkg-config --variable=libdir osmem)"
 needs_not archive libosmem.so.1
 served ./archive
 

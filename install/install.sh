@@ -160,7 +160,7 @@ install_all() {
         fill "docs/man/$page" "$man/man$section/$page"
     done
     # A page for each call that osmem(3) names: `man os_malloc`.
-    for name in $(sed -n -e '/^\.Sh LIBRARY/q' -e 's/^\.Nm \(os_[a-z_]*\).*/\1/p' "$(source_of docs/man/osmem.3)"); do
+    for name in $(sed -n -e '/^\.Sh LIBRARY/q' -e 's/^\.Nm \(os_[a-z0-9_]*\).*/\1/p' "$(source_of docs/man/osmem.3)"); do
         link osmem.3 "$man/man3/$name.3"
     done
 }

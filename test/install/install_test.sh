@@ -28,7 +28,7 @@ grep -q "^    version = \"$VERSION\",\$" "$MODULE" || fail "MODULE.bazel has ano
 # ---- names ---------------------------------------------------------------------------------------
 
 # What the headers declare, and what `osmem map` looks for.
-declared=$(sed -E -n -e '/^typedef/d' -e 's/^(OSMEM_API )?[a-z].*[ *](os_[a-z_]+)\(.*/\2/p' "$PREFIX/include/osmem.h" \
+declared=$(sed -E -n -e '/^typedef/d' -e 's/^(OSMEM_API )?[a-z].*[ *](os_[a-z0-9_]+)\(.*/\2/p' "$PREFIX/include/osmem.h" \
     "$PREFIX/include/osmem/printf.h" && echo os_map_layout)
 declared=$(sort -u <<<"$declared")
 same_as_declared() {

@@ -15,17 +15,15 @@ same() {
 
 # ---- names ---------------------------------------------------------------------------------------
 
-documented_options() { sed -n 's/^\.It Cm \([a-z_]*\) : .*/\1/p' "$man/man5/osmem.conf.5"; }
-there_options() {
-    grep -oP '^\s*\{"\K[a-z_]+(?=",\s*&conf\.)|\{"\K[a-z_]+(?=",\s*&conf\.)|is_word\(key, key_length, "\K[a-z_]+' "$CONF"
-}
+documented_options() { sed -n 's/^\.It Cm \([a-z0-9_]*\) : .*/\1/p' "$man/man5/osmem.conf.5"; }
+there_options() { grep -oP '(\{"|is_word\(key, key_length, ")\K[a-z0-9_]+(?=")' "$CONF"; }
 documented_options >options.documented
 there_options >options.there
 same "options" options.documented options.there
 
-documented_calls() { sed -n '/^\.Sh LIBRARY/q; s/^\.Nm \(os_[a-z_]*\).*/\1/p' "$man/man3/osmem.3"; }
-synopsis_calls() { sed -n 's/^\.Fn \(os_[a-z_]*\) .*/\1/p' "$man/man3/osmem.3"; }
-there_calls() { sed -n '/^typedef/d; s/^OSMEM_API .*[ *]\(os_[a-z_]*\)(.*/\1/p' "$PREFIX/include/osmem.h"; }
+documented_calls() { sed -n '/^\.Sh LIBRARY/q; s/^\.Nm \(os_[a-z0-9_]*\).*/\1/p' "$man/man3/osmem.3"; }
+synopsis_calls() { sed -n 's/^\.Fn \(os_[a-z0-9_]*\) .*/\1/p' "$man/man3/osmem.3"; }
+there_calls() { sed -n '/^typedef/d; s/^OSMEM_API .*[ *]\(os_[a-z0-9_]*\)(.*/\1/p' "$PREFIX/include/osmem.h"; }
 documented_calls >calls.documented
 synopsis_calls >calls.synopsis
 there_calls >calls.there
@@ -52,12 +50,13 @@ for page in "${pages[@]}"; do
     grep -q "^\.Os \"osmem $VERSION\"\$" "$page" || fail "$page: not of release $VERSION"
 done
 if command -v mandoc >/dev/null; then
-    # Which system's page it is, and whether another page is installed there, is not ours.
-    lint=$(mandoc -Tlint -W style "${pages[@]}" 2>&1 | grep -vE 'mandoc.db|referenced manual not found|operating system explicitly') || true
+    # But for what is installed on this machine.
+    lint=$(mandoc -Tlint -W style "${pages[@]}" 2>&1 |
+        grep -vE 'mandoc.db|referenced manual not found|operating system explicitly') || true
     [ -z "$lint" ] || fail "mandoc: $lint"
     echo "mandoc: clean"
 fi
-if [ -e /usr/share/groff/current/tmac/doc.tmac ] || ls /usr/share/groff/*/tmac/doc.tmac >/dev/null 2>&1; then
+if command -v groff >/dev/null; then
     for page in "${pages[@]}"; do
         said=$(groff -mdoc -ww -Tutf8 "$page" 2>&1 >text)
         [ -z "$said" ] || fail "groff: $said"
@@ -65,4 +64,5 @@ if [ -e /usr/share/groff/current/tmac/doc.tmac ] || ls /usr/share/groff/*/tmac/d
     done
     echo "groff: clean"
 fi
-command -v mandoc groff >/dev/null || echo "SKIPPED: neither mandoc nor groff is installed: the form is not looked at"
+command -v mandoc >/dev/null || command -v groff >/dev/null ||
+    echo "SKIPPED: neither mandoc nor groff is installed: the form is not looked at"

@@ -77,7 +77,7 @@ for file in "$0".runfiles/*/utils/osmem.h "$(dirname -- "$0")/../utils/osmem.h";
 done
 
 readonly prefix libdir stage
-readonly manifest=$libdir/osmem/installed # one path a line, without DESTDIR
+readonly manifest=$libdir/osmem/installed # one path a line, without DESTDIR; folders that were made end with /
 
 # The path of a file of the repository, be it built or not.
 source_of() {
@@ -88,15 +88,23 @@ source_of() {
             return
         fi
     done
-    die "$1 is not here: start this by Bazel, or as bazel-bin/install/install"
+    die "$1 is not here: run //:install by Bazel, or build it and start bazel-bin/install/install"
 }
 
 installed=()
 
+# make_folder PATH: with those that it lies in.
+make_folder() {
+    [ ! -d "$stage$1" ] || return 0
+    make_folder "$(dirname -- "$1")"
+    mkdir -- "$stage$1" || die "cannot write below $prefix: another --prefix, or as root"
+    installed+=("$1/")
+}
+
 # note PATH: a file that belongs to the installation.
 note() {
+    make_folder "$(dirname -- "$1")"
     installed+=("$1")
-    mkdir -p -- "$(dirname -- "$stage$1")" || die "cannot write below $prefix: another --prefix, or as root"
 }
 
 # put MODE FILE PATH: a file of the repository, as it is. What is there is replaced by a new file, not written to: it
@@ -165,16 +173,16 @@ install_all() {
     done
 }
 
-# remove PATH...: the files, and the folders of ours that are empty then.
+# remove PATH...: files, and folders that are empty then, the last one first.
 remove() {
-    local path folder
-    for path; do
-        rm -f -- "$stage$path" || die "cannot remove $stage$path"
-        folder=$(dirname -- "$path")
-        while [ "$folder" != "$prefix" ] && [ "$folder" != "$(dirname -- "$libdir")" ] &&
-            rmdir -- "$stage$folder" 2>/dev/null; do
-            folder=$(dirname -- "$folder")
-        done
+    local i path
+    for ((i = $#; i > 0; i--)); do
+        path=${!i}
+        if [ "$path" = "${path%/}" ]; then
+            rm -f -- "$stage$path" || die "cannot remove $stage$path"
+        else
+            [ ! -d "$stage$path" ] || rmdir --ignore-fail-on-non-empty -- "$stage$path" || die "cannot remove $stage$path"
+        fi
     done
 }
 
@@ -188,21 +196,29 @@ update_cache() {
 }
 
 before=()
+folders=() # that were made by an earlier installation, or for files that there are no more
 [ ! -e "$stage$manifest" ] || mapfile -t before <"$stage$manifest"
 
 if $uninstall; then
     [ -e "$stage$manifest" ] || die "there is no osmem in $stage$libdir (no $stage$manifest)"
     remove "${before[@]}"
     update_cache
-    echo "removed ${#before[@]} files from $stage$prefix"
+    echo "removed osmem from $stage$prefix"
     exit
 fi
 
+[ -z "$stage" ] || mkdir -p -- "$stage" || die "cannot make $stage"
 install_all
 note "$manifest"
 for path in "${before[@]}"; do
-    printf '%s\n' "${installed[@]}" | grep -qxF -e "$path" || remove "$path"
+    if printf '%s\n' "${installed[@]}" | grep -qxF -e "$path"; then
+        continue
+    elif [ "$path" = "${path%/}" ]; then
+        remove "$path"
+    else
+        folders+=("$path")
+    fi
 done
-printf '%s\n' "${installed[@]}" >"$stage$manifest"
+printf '%s\n' "${folders[@]}" "${installed[@]}" | sed '/^$/d' >"$stage$manifest"
 update_cache
-echo "installed osmem $version, ${#installed[@]} files, below $stage$prefix"
+echo "installed osmem $version below $stage$prefix"

@@ -56,7 +56,8 @@ ln "$PREFIX/lib/libosmem.so.1" in_use
 rm "$PREFIX/lib/of_someone_else.so" || fail "someone else's file is gone"
 [ "$(listing "$PREFIX")" = "$first" ] || fail "installing again makes a difference"
 
-# In a package's folder, with the libraries of several machines side by side; relative to where the user stands.
+# In a package's folder, which has some already, with the libraries of several machines side by side; relative to where the user stands.
+mkdir -p stage/opt/osmem/share/man
 DESTDIR=stage BUILD_WORKING_DIRECTORY=$SCRATCH "$INSTALLER" --prefix=/opt/osmem --libdir=/opt/osmem/lib/machine \
     >/dev/null || fail "with DESTDIR"
 [ -e stage/opt/osmem/lib/machine/libosmem.so.1 ] || fail "--libdir"
@@ -65,7 +66,7 @@ stage/opt/osmem/bin/osmem run -- true || fail "the command does not find what is
 grep -qx 'libdir=${prefix}/lib/machine' stage/opt/osmem/lib/machine/pkgconfig/osmem.pc || fail "osmem.pc and --libdir"
 DESTDIR=$SCRATCH/stage "$INSTALLER" --prefix=/opt/osmem --libdir=/opt/osmem/lib/machine --uninstall >/dev/null ||
     fail "--uninstall with DESTDIR"
-[ -z "$(find stage ! -type d)" ] || fail "left: $(find stage ! -type d)"
+[ "$(find stage -printf '%P ')" = " opt opt/osmem opt/osmem/share opt/osmem/share/man " ] || fail "left: $(find stage)"
 
 touch "$PREFIX/bin/of_someone_else"
 "$INSTALLER" --prefix="$PREFIX" --uninstall >/dev/null || fail "--uninstall"
@@ -89,4 +90,3 @@ refused 1 "cannot take" --prefix="$PWD/with a space"
 touch file
 refused 1 "cannot write below" --prefix="$PWD/file"
 "$INSTALLER" --help | grep -q -- --prefix || fail "--help"
-echo "$(wc -l <<<"$first") files and folders"

@@ -14,13 +14,15 @@ def _relocatable_object_impl(ctx):
     output = ctx.actions.declare_file(ctx.label.name)
     merged = ctx.actions.declare_file(ctx.label.name + ".merged")
 
-    # A group that another object may stand in for could not have local names.
+    # A group that another object may stand in for could not have local names. By the compiler, which knows the linker of
+    # the machine that it is for.
     ctx.actions.run(
-        executable = toolchain.ld_executable,
-        arguments = ["-r", "--force-group-allocation", "-o", merged.path] + [o.path for o in objects],
+        executable = toolchain.compiler_executable,
+        arguments = ["-r", "-nostdlib", "-Wl,--force-group-allocation", "-o", merged.path] + [o.path for o in objects],
         inputs = depset(objects, transitive = [toolchain.all_files]),
         outputs = [merged],
         mnemonic = "MergeObjects",
+        use_default_shell_env = True,
     )
     ctx.actions.run(
         executable = toolchain.objcopy_executable,

@@ -4,6 +4,7 @@
 #
 # What goes where stands in install_all below, once for all: //:deb makes its packages of the same files.
 set -eu
+umask 022
 
 usage() {
     cat <<'USAGE'

@@ -66,7 +66,8 @@ absolute() {
 }
 prefix=$(absolute "$prefix")
 libdir=$(absolute "${libdir:-$prefix/lib}")
-[[ $prefix$libdir != *[[:space:]:\|\&\\]* ]] || die "the folder's name has a character that LD_PRELOAD or others cannot take"
+[[ $prefix$libdir != *[[:space:]:\|\&\\]* ]] ||
+    die "the folder's name has a character that LD_PRELOAD or others cannot take"
 stage=
 [ -z "${DESTDIR:-}" ] || stage=$(absolute "$DESTDIR")
 # The repository's files: beside the script as Bazel starts it, or round where it lies.

@@ -56,7 +56,8 @@ ln "$PREFIX/lib/libosmem.so.1" in_use
 rm "$PREFIX/lib/of_someone_else.so" || fail "someone else's file is gone"
 [ "$(listing "$PREFIX")" = "$first" ] || fail "installing again makes a difference"
 
-# In a package's folder, which has some already, with the libraries of several machines side by side; relative to where the user stands.
+# In a package's folder, which has some folders already, with the libraries of several machines side by side; relative
+# to where the user stands.
 mkdir -p stage/opt/osmem/share/man
 DESTDIR=stage BUILD_WORKING_DIRECTORY=$SCRATCH "$INSTALLER" --prefix=/opt/osmem --libdir=/opt/osmem/lib/machine \
     >/dev/null || fail "with DESTDIR"

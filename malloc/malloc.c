@@ -178,7 +178,7 @@ EXPORT struct mallinfo mallinfo(void) {
     };
 }
 
-EXPORT void malloc_stats(void) { report_table(STDERR_FILENO); }
+EXPORT void malloc_stats(void) { os_malloc_stats_print(STDERR_FILENO, OS_STATS_TEXT); }
 
 EXPORT int malloc_info(int options, FILE *stream) {
     if (options != 0)

@@ -1,14 +1,10 @@
 /*
- * report.h - the allocator's statistics for people and for programs: malloc_stats, malloc_info and
- * the table at the end of a program.
+ * report.h - malloc_info: the allocator's statistics in glibc's schema.
  */
 #ifndef OSMEM_MALLOC_REPORT_H
 #define OSMEM_MALLOC_REPORT_H
 
 #include <stdio.h>
-
-/* Writes the statistics as a table to the descriptor; neither allocates nor uses stdio. */
-void report_table(int descriptor);
 
 /*
  * Writes the statistics to the stream in the schema of glibc's malloc_info: a <heap> for each heap,

@@ -7,7 +7,9 @@
 #include <sys/auxv.h>
 #include <unistd.h>
 
+#include "osmem/checker.h"
 #include "osmem/system.h"
+#include "osmem/watch.h"
 #include "utils/bits.h"
 #include "utils/die.h"
 
@@ -21,35 +23,26 @@
 
 struct conf conf = {.mapped_cache = true, .purge = true};
 
-/* The options that are switches. */
-static const struct {
-    const char *key;
-    bool *value;
-} switches[] = {
-    {"guard", &conf.guard},         {"mapped_cache", &conf.mapped_cache}, {"purge", &conf.purge},
-    {"requested", &conf.requested}, {"stats_print", &conf.stats_print},
-};
-
 static bool is_word(const char *text, size_t length, const char *word) {
     return strlen(word) == length && memcmp(text, word, length) == 0;
 }
 
-static bool set_switch(bool *to, const char *value, size_t length) {
+static bool set_switch(void *to, const char *value, size_t length) {
     bool on = is_word(value, length, "on");
     if (on || is_word(value, length, "off"))
-        *to = on;
+        *(bool *)to = on;
     return on || is_word(value, length, "off");
 }
 
-static bool set_text(char *to, const char *value, size_t length) {
+static bool set_text(void *to, const char *value, size_t length) {
     if (length == 0 || length >= CONF_TEXT_BYTES)
         return false;
     memcpy(to, value, length);
-    to[length] = '\0';
+    ((char *)to)[length] = '\0';
     return true;
 }
 
-static bool set_signal(int *to, const char *value, size_t length) {
+static bool set_signal(void *to, const char *value, size_t length) {
     int number = 0;
     for (size_t i = 0; i < length && number <= SIGNAL_MAX; i++) {
         if (value[i] < '0' || value[i] > '9')
@@ -58,18 +51,49 @@ static bool set_signal(int *to, const char *value, size_t length) {
     }
     if (number < 1 || number > SIGNAL_MAX)
         return false;
-    *to = number;
+    *(int *)to = number;
     return true;
 }
 
-static bool set_option(const char *key, size_t key_length, const char *value, size_t length) {
-    for (size_t i = 0; i < sizeof switches / sizeof switches[0]; i++) {
-        if (is_word(key, key_length, switches[i].key))
-            return set_switch(switches[i].value, value, length);
+/* Off, on, which is text, or a format. */
+static bool set_report(void *to, const char *value, size_t length) {
+    static const char *const formats[] = {
+        [OS_STATS_TEXT] = "text", [OS_STATS_JSON] = "json", [OS_STATS_PROMETHEUS] = "prometheus"};
+    struct conf_report *report = to;
+    if (set_switch(&report->wanted, value, length)) {
+        report->format = OS_STATS_TEXT;
+        return true;
     }
-    if (is_word(key, key_length, "map"))
-        return set_text(conf.map, value, length);
-    return is_word(key, key_length, "map_signal") && set_signal(&conf.map_signal, value, length);
+    for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++) {
+        if (is_word(value, length, formats[i])) {
+            *report = (struct conf_report){true, (enum os_stats_format)i};
+            return true;
+        }
+    }
+    return false;
+}
+
+/* docs/options.md has the same table for readers; a test compares the two. */
+const struct conf_option conf_options[] = {
+    {"guard", set_switch, &conf.guard},
+    {"mapped_cache", set_switch, &conf.mapped_cache},
+    {"purge", set_switch, &conf.purge},
+    {"requested", set_switch, &conf.requested},
+    {"probes", set_switch, &conf.probes},
+    {"names", set_switch, &conf.names},
+    {"stats_print", set_report, &conf.stats_print},
+    {"stats_file", set_text, conf.stats_file},
+    {"map", set_text, conf.map},
+    {"map_signal", set_signal, &conf.map_signal},
+};
+const size_t conf_option_count = sizeof conf_options / sizeof conf_options[0];
+
+static bool set_option(const char *key, size_t key_length, const char *value, size_t length) {
+    for (size_t i = 0; i < conf_option_count; i++) {
+        if (is_word(key, key_length, conf_options[i].key))
+            return conf_options[i].set(conf_options[i].value, value, length);
+    }
+    return false;
 }
 
 static void parse(const char *text) {
@@ -86,15 +110,19 @@ static void parse(const char *text) {
 
 static void read_environment(void) {
     /* Not before: what is allocated earlier is not guarded, whatever the variable says. */
-    conf.guard = OSMEM_GUARD;
+    conf.guard = OSMEM_GUARD || checker_is_there();
     bool ignored = getauxval(AT_SECURE) != 0;
     for (char **variable = environ; !ignored && *variable != NULL; variable++) {
         if (strncmp(*variable, VARIABLE, sizeof VARIABLE - 1) == 0)
             parse(*variable + sizeof VARIABLE - 1);
     }
+    conf.checked = conf.guard && checker_is_there();
+    conf.watched = watch_prepare(conf.probes);
     /* In the guarded mode it is counted anyway, and the quick sets are of use. */
-    conf.requested = (conf.requested || conf.stats_print) && !conf.guard;
-    conf.exact = conf.requested || conf.guard;
+    conf.requested = (conf.requested || conf.stats_print.wanted) && !conf.guard;
+    conf.exact = conf.requested || conf.guard || conf.watched;
+    if (conf.names)
+        system_name_mappings();
 }
 
 void conf_read(void) {

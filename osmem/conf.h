@@ -9,20 +9,45 @@
 #define OSMEM_OSMEM_CONF_H
 
 #include <stdbool.h>
+#include <stddef.h>
+
+#include "utils/osmem.h"
 
 #define CONF_TEXT_BYTES 512
 
+struct conf_report {
+    bool wanted;
+    enum os_stats_format format;
+};
+
 struct conf {
-    bool guard;                /* the guarded mode (guard.h) */
-    bool mapped_cache;         /* keep freed mappings for lengths that come again */
-    bool purge;                /* give pages of free memory back to the kernel unasked (purge.h) */
-    bool requested;            /* count what was asked for exactly; no quick sets then, so slower */
-    bool stats_print;          /* the drop-in prints the statistics at exit; implies `requested` */
-    bool exact;                /* either of `guard` and `requested`: no option of its own */
-    char map[CONF_TEXT_BYTES]; /* the drop-in writes maps to files that begin so; "": none */
-    int map_signal;            /* and not only at exit, but when this signal comes; 0: no */
+    bool guard;                       /* the guarded mode (guard.h) */
+    bool mapped_cache;                /* keep freed mappings for lengths that come again */
+    bool purge;                       /* give pages of free memory back unasked (purge.h) */
+    bool requested;                   /* count exactly what was asked for; no quick sets: slower */
+    bool probes;                      /* probes for each block (watch.h) */
+    bool names;                       /* mappings get names (system.h) */
+    struct conf_report stats_print;   /* the drop-in prints the statistics at exit; implies
+                                       * `requested` */
+    char stats_file[CONF_TEXT_BYTES]; /* to a file that begins so; "": to standard error */
+    char map[CONF_TEXT_BYTES];        /* the drop-in writes maps to files that begin so; "": none */
+    int map_signal;                   /* and not only at exit, but when this signal comes; 0: no */
+
+    /* No options of their own. */
+    bool exact;   /* it is known of each block what was asked for */
+    bool watched; /* somebody is told of each block (watch.h) */
+    bool checked; /* a memory checker sees to what the guarded mode would (checker.h) */
 };
 extern struct conf conf;
+
+/* `set` takes a value, or refuses it. */
+struct conf_option {
+    const char *key;
+    bool (*set)(void *to, const char *value, size_t length);
+    void *value;
+};
+extern const struct conf_option conf_options[];
+extern const size_t conf_option_count;
 
 /* Reads the options if the environment is there and they were not read yet. Any thread. */
 void conf_read(void);

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "osmem/checker.h"
 #include "osmem/conf.h"
 #include "osmem/fence.h"
 #include "osmem/freed.h"
@@ -47,11 +48,15 @@ static char *tail_end(const struct guarded *guarded) {
     return guarded->end - (room > CANARY_MOST ? align_down(room - CANARY_MOST, 8) : 0);
 }
 
-/* Writes the block's canaries, and for a heap block its slack. */
-static void enclose(const struct guarded *guarded) {
+/* Sees to what lies around the block, and for a heap block writes its slack. */
+static void enclose(const struct guarded *guarded, bool zeroed) {
     size_t front = (size_t)(guarded->block - guarded->start);
-    canary_write(front_of(guarded), guarded->block);
-    canary_write(behind(guarded), tail_end(guarded));
+    if (unlikely(conf.checked)) {
+        checker_alloc(guarded->start, guarded->end, guarded->block, guarded->size, zeroed);
+    } else {
+        canary_write(front_of(guarded), guarded->block);
+        canary_write(behind(guarded), tail_end(guarded));
+    }
     if (!guarded->is_mapped)
         __atomic_store_n(slack_at(guarded->start),
                          slack_guarded(front, (size_t)(guarded->end - behind(guarded))),
@@ -60,6 +65,8 @@ static void enclose(const struct guarded *guarded) {
 
 /* What is wrong with the block's canaries; NULL: nothing. */
 static const char *damage(const struct guarded *guarded) {
+    if (unlikely(conf.checked))
+        return NULL;
     if (!canary_intact(front_of(guarded), guarded->block))
         return BEFORE;
     return canary_intact(behind(guarded), tail_end(guarded)) ? NULL : BEYOND;
@@ -80,7 +87,7 @@ static char *reuse(size_t granules) {
     char *start = quarantine_get(thread_heap->number, granules);
     if (start == NULL)
         return NULL;
-    void *damage = fill_damage(start, granules_bytes(granules));
+    void *damage = conf.checked ? NULL : fill_damage(start, granules_bytes(granules));
     if (unlikely(damage != NULL))
         die_block("malloc", damage, FREED_FACT);
     memset(slack_at(start), 0, granules);
@@ -112,7 +119,7 @@ void *guard_allocate(size_t size, size_t alignment, bool *zeroed) {
     if (start == NULL)
         return NULL;
     struct guarded guarded = {start, start + granules_bytes(granules), start + front, size, false};
-    enclose(&guarded);
+    enclose(&guarded, *zeroed);
     return guarded.block;
 }
 
@@ -128,7 +135,7 @@ void *guard_map(size_t size, size_t alignment, bool *zeroed) {
     if (entry.address == 0)
         return NULL;
     mapped_describe(&entry, &guarded);
-    enclose(&guarded);
+    enclose(&guarded, *zeroed);
     return guarded.block;
 }
 
@@ -197,11 +204,15 @@ bool guard_find(const char *function, void *ptr, struct guarded *guarded) {
 
 void guard_free(const char *function, const struct guarded *guarded) {
     if (guarded->is_mapped) {
+        if (unlikely(conf.checked))
+            checker_free(guarded->start, guarded->end, guarded->block, true);
         if (!fence_free(mapped_entry_of(guarded->block)))
             die_misused(function, guarded->block);
         return;
     }
     size_t length = (size_t)(guarded->end - guarded->start);
+    if (unlikely(conf.checked))
+        checker_free(guarded->start, guarded->end, guarded->block, false);
     uint8_t slack = __atomic_exchange_n(slack_at(guarded->start), SLACK_FREEING, __ATOMIC_ACQ_REL);
     if (!slack_is_guarded(slack))
         die_block(function, guarded->block, "is already free");
@@ -241,6 +252,9 @@ static bool heap_block_resize(struct guarded *guarded, size_t size) {
 }
 
 bool guard_resize(struct guarded *guarded, size_t size) {
+    /* A checker tells then, too, who uses a pointer from before. */
+    if (unlikely(conf.checked))
+        return false;
     if (guarded->is_mapped) {
         struct mapped_entry entry = mapped_entry_of(guarded->block);
         if (!fence_resize(&entry, size))
@@ -250,7 +264,7 @@ bool guard_resize(struct guarded *guarded, size_t size) {
         return false;
     }
     guarded->size = size;
-    enclose(guarded);
+    enclose(guarded, false);
     return true;
 }
 

@@ -13,6 +13,7 @@
 #include "osmem/stats.h"
 #include "osmem/tags.h"
 #include "osmem/thread.h"
+#include "osmem/writer.h"
 
 const struct map_layout os_map_layout = {
     .magic = MAP_LAYOUT_MAGIC,
@@ -37,53 +38,17 @@ const struct map_layout os_map_layout = {
     .region_fresh = offsetof(struct region, fresh),
     .region_tags = offsetof(struct region, lines),
     .region_remote = offsetof(struct region, remote),
+    .region_slack = offsetof(struct region, slack),
+    .calls = &system_call_counts,
 };
-
-/* ---- writing ----------------------------------------------------------------------------------
- */
-
-struct writer {
-    int descriptor;
-    int error; /* errno of the first write that failed; nothing is written after it */
-    size_t used;
-    char buffer[512];
-};
-
-static void write_through(struct writer *writer, const char *bytes, size_t size) {
-    while (size > 0 && writer->error == 0) {
-        ssize_t written = write(writer->descriptor, bytes, size);
-        if (written >= 0) {
-            bytes += written;
-            size -= (size_t)written;
-        } else if (errno != EINTR) {
-            writer->error = errno;
-        }
-    }
-}
-
-static void flush(struct writer *writer) {
-    write_through(writer, writer->buffer, writer->used);
-    writer->used = 0;
-}
-
-static void put(struct writer *writer, const void *bytes, size_t size) {
-    if (size > sizeof writer->buffer - writer->used)
-        flush(writer);
-    if (size > sizeof writer->buffer) {
-        write_through(writer, bytes, size);
-    } else {
-        memcpy(writer->buffer + writer->used, bytes, size);
-        writer->used += size;
-    }
-}
-
-static void put_record(struct writer *writer, enum map_record_type type, size_t bytes) {
-    struct map_record record = {type, 0, bytes};
-    put(writer, &record, sizeof record);
-}
 
 /* ---- records ----------------------------------------------------------------------------------
  */
+
+static void put_record(struct writer *writer, enum map_record_type type, size_t bytes) {
+    struct map_record record = {type, 0, bytes};
+    writer_put(writer, &record, sizeof record);
+}
 
 static size_t pages_of(size_t bytes) { return (bytes + system_page() - 1) / system_page(); }
 
@@ -97,7 +62,7 @@ static void put_residency(struct writer *writer, char *start, size_t bytes) {
         system_residency(start + page * system_page(), count, state);
         for (size_t i = 0; i < count; i++)
             word |= (uint64_t)(state[i] & 1) << i;
-        put(writer, &word, sizeof word);
+        writer_put(writer, &word, sizeof word);
     }
 }
 
@@ -114,14 +79,14 @@ static void put_header(struct writer *writer) {
         .pid = (uint64_t)getpid(),
         .time_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec,
     };
-    put(writer, &header, sizeof header);
+    writer_put(writer, &header, sizeof header);
 }
 
 static void put_statistics(struct writer *writer) {
     struct os_stats stats;
     os_malloc_stats(&stats);
     put_record(writer, MAP_STATISTICS, sizeof stats);
-    put(writer, &stats, sizeof stats);
+    writer_put(writer, &stats, sizeof stats);
 }
 
 /* Those of a line's blocks that are in use by their tags and were freed: by other threads, and in
@@ -154,19 +119,19 @@ static void put_region(struct writer *writer, struct region *region, size_t heap
     size_t bytes = granules_bytes(picture.committed);
     put_record(writer, MAP_REGION,
                sizeof picture + tag_bytes + remote_bytes + residency_bytes(bytes));
-    put(writer, &picture, sizeof picture);
+    writer_put(writer, &picture, sizeof picture);
     put_residency(writer, (char *)region, bytes);
-    put(writer, &region->lines[REGION_FIRST_LINE], tag_bytes);
+    writer_put(writer, &region->lines[REGION_FIRST_LINE], tag_bytes);
     for (size_t line = 0; line < picture.lines; line++) {
         uint64_t freed = freed_on_line(region, REGION_FIRST_LINE + line);
-        put(writer, &freed, sizeof freed);
+        writer_put(writer, &freed, sizeof freed);
     }
 }
 
 static void put_heap(struct writer *writer, struct heap *heap) {
     struct map_heap picture = {heap->number, heap->parked, heap->merged_into != NULL};
     put_record(writer, MAP_HEAP, sizeof picture);
-    put(writer, &picture, sizeof picture);
+    writer_put(writer, &picture, sizeof picture);
     for (struct region *region = __atomic_load_n(&heap->regions, __ATOMIC_ACQUIRE); region != NULL;
          region = region->next)
         put_region(writer, region, heap->number);
@@ -177,7 +142,7 @@ static int put_mapping(const struct mapped_block *block, void *context) {
     struct map_mapping picture = {(uintptr_t)block->address, block->size, block->requested,
                                   !block->live, 0};
     put_record(writer, MAP_MAPPING, sizeof picture + residency_bytes(block->size));
-    put(writer, &picture, sizeof picture);
+    writer_put(writer, &picture, sizeof picture);
     put_residency(writer, block->address, block->size);
     return writer->error;
 }
@@ -194,7 +159,7 @@ static void put_all(struct writer *writer) {
     mapped_each(put_mapping, writer);
     fence_each(put_mapping, writer);
     put_record(writer, MAP_END, 0);
-    flush(writer);
+    writer_flush(writer);
 }
 
 int os_heap_map(const char *path) {

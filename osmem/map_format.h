@@ -7,7 +7,8 @@
  * all numbers are of the machine that wrote it. Unknown records are to be skipped. A file that does
  * not end with MAP_END is cut short.
  *
- *   MAP_STATISTICS  struct os_stats, as os_malloc_stats told at that moment
+ *   MAP_STATISTICS  struct os_stats, as os_malloc_stats told at that moment; fields that a later
+ *                   version adds come last
  *   MAP_HEAP        map_heap
  *   MAP_REGION      map_region | residency | tags of `lines` lines | remote of `lines` lines
  *   MAP_MAPPING     map_mapping | residency
@@ -109,7 +110,7 @@ struct map_table {
 };
 
 #define MAP_LAYOUT_MAGIC "osmemlay"
-#define MAP_LAYOUT_VERSION 1
+#define MAP_LAYOUT_VERSION 2
 
 /*
  * The variable os_map_layout of a program: where its tables are, and where in them what stands.
@@ -130,7 +131,8 @@ struct map_layout {
     uint32_t region_lines;
     uint32_t heap_next, heap_number, heap_regions, heap_parked, heap_merged_into;
     uint32_t region_next, region_top, region_committed, region_fresh, region_tags, region_remote;
-    uint32_t unused;
+    uint32_t region_slack; /* a pointer, or NULL, to a byte for each granule (osmem/slack.h) */
+    const void *calls;     /* five uint64_t: calls of sbrk, mmap, munmap, mremap, madvise */
 };
 
 #endif

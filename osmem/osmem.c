@@ -17,6 +17,7 @@
 #include "osmem/slack.h"
 #include "osmem/tags.h"
 #include "osmem/thread.h"
+#include "osmem/watch.h"
 #include "utils/align.h"
 #include "utils/bits.h"
 #include "utils/die.h"
@@ -68,7 +69,7 @@ static void *allocate_in_heap(size_t size, size_t alignment, bool *zeroed) {
         return guard_allocate(size, alignment, zeroed);
     void *block = thread_allocate(granules, alignment);
     *zeroed = block != NULL && thread_heap->zeroed;
-    if (block != NULL && conf.requested)
+    if (block != NULL && conf.exact)
         slack_note(block, granules, size);
     return block;
 }
@@ -135,6 +136,14 @@ static __attribute__((noinline)) void *allocate(size_t size, size_t alignment, b
     return block;
 }
 
+/* The same for the program: who watches is told. */
+static void *allocate_for_caller(size_t size, size_t alignment, bool *zeroed) {
+    void *block = allocate(size, alignment, zeroed);
+    if (unlikely(conf.watched) && block != NULL)
+        watch_alloc(block, size);
+    return block;
+}
+
 /*
  * The tags of the line around a granule of the near zone, by its address and its number: the zone
  * begins with a region, so the number's last bits tell where in its region the granule lies.
@@ -162,7 +171,7 @@ static __attribute__((noinline)) void *malloc_slow(size_t size) {
             return block;
         }
     }
-    return size == 0 ? NULL : allocate(size, GRANULE_BYTES, &zeroed);
+    return size == 0 ? NULL : allocate_for_caller(size, GRANULE_BYTES, &zeroed);
 }
 
 /* Puts the newest block of a quick set to use, whose number this is. */
@@ -206,7 +215,7 @@ void *os_calloc(size_t count, size_t size) {
             return memset(quick_use(quick, newest), 0, total);
     }
     bool zeroed = false;
-    void *block = total == 0 ? NULL : allocate(total, GRANULE_BYTES, &zeroed);
+    void *block = total == 0 ? NULL : allocate_for_caller(total, GRANULE_BYTES, &zeroed);
     return block == NULL || zeroed ? block : memset(block, 0, total);
 }
 
@@ -238,9 +247,16 @@ static void release(const char *function, void *ptr) {
     paranoid();
 }
 
+/* The same for the program: who watches is told. */
+static void release_for_caller(const char *function, void *ptr) {
+    if (unlikely(conf.watched))
+        watch_free(ptr);
+    release(function, ptr);
+}
+
 static __attribute__((noinline)) void free_slow(void *ptr) {
     if (ptr != NULL)
-        release("free", ptr);
+        release_for_caller("free", ptr);
 }
 
 static __attribute__((noinline)) void free_full(struct heap *heap, void *ptr, size_t granules) {
@@ -316,7 +332,7 @@ static void check_size(const char *function, void *ptr, size_t size) {
 void os_free_sized(void *ptr, size_t size) {
     if (ptr != NULL) {
         check_size("free_sized", ptr, size);
-        release("free_sized", ptr);
+        release_for_caller("free_sized", ptr);
     }
 }
 
@@ -326,7 +342,7 @@ void os_free_aligned_sized(void *ptr, size_t alignment, size_t size) {
     if (!is_power_of_two(alignment) || !is_aligned((uintptr_t)ptr, alignment))
         die_block("free_aligned_sized", ptr, "is of another alignment");
     check_size("free_aligned_sized", ptr, size);
-    release("free_aligned_sized", ptr);
+    release_for_caller("free_aligned_sized", ptr);
 }
 
 /* ---- resizing ----------------------------------------------------------------------------------
@@ -422,11 +438,12 @@ static void *resize_guarded(struct guarded *guarded, size_t size) {
 /* The same where it is known what each block was asked for. */
 static SLOW void *resize_exactly(void *ptr, size_t size) {
     struct guarded guarded;
-    if (conf.guard && guard_find("realloc", ptr, &guarded))
-        return resize_guarded(&guarded, size);
-    void *block = resize(ptr, size);
+    bool is_guarded = conf.guard && guard_find("realloc", ptr, &guarded);
+    void *block = is_guarded ? resize_guarded(&guarded, size) : resize(ptr, size);
     if (!conf.guard && block != NULL && region_owner(block) != NULL)
         slack_note(block, granules_for(size), size);
+    if (conf.watched && block != NULL)
+        watch_realloc(ptr, block, size);
     return block;
 }
 
@@ -434,7 +451,7 @@ void *os_realloc(void *ptr, size_t size) {
     if (ptr == NULL)
         return os_malloc(size);
     if (size == 0) {
-        release("realloc", ptr);
+        release_for_caller("realloc", ptr);
         return NULL;
     }
     return unlikely(conf.exact) ? resize_exactly(ptr, size) : resize(ptr, size);
@@ -460,7 +477,7 @@ void *os_aligned_alloc(size_t alignment, size_t size) {
     if (alignment <= GRANULE_BYTES)
         return os_malloc(size);
     bool zeroed;
-    return size == 0 ? NULL : allocate(size, alignment, &zeroed);
+    return size == 0 ? NULL : allocate_for_caller(size, alignment, &zeroed);
 }
 
 int os_posix_memalign(void **out, size_t alignment, size_t size) {

@@ -7,6 +7,8 @@
 #include "osmem/slack.h"
 #include "osmem/tags.h"
 #include "osmem/thread.h"
+#include "utils/align.h"
+#include "utils/bits.h"
 
 /* ---- the walk ---------------------------------------------------------------------------------
  */
@@ -71,12 +73,43 @@ int os_heap_walk(os_heap_visitor *visitor, void *context) {
 /* ---- the counters -----------------------------------------------------------------------------
  */
 
+struct count {
+    struct os_stats *stats;
+    struct stats_class *classes; /* NULL: not wanted */
+    uintptr_t active_end;        /* where the pages end that are counted as active in the region */
+};
+
+static struct stats_class *class_of(const struct count *count, size_t size) {
+    return &count->classes[size_min(bit_highest(size), STATS_CLASSES - 1)];
+}
+
+static void count_live(struct count *count, size_t size) {
+    if (count->classes == NULL)
+        return;
+    class_of(count, size)->live_blocks++;
+    class_of(count, size)->live_bytes += size;
+}
+
+/* The pages of a live block that no block before it in its region lies on. */
+static void count_active(struct count *count, const struct os_block *block) {
+    uintptr_t page = system_page(), begin = align_down((uintptr_t)block->address, page);
+    uintptr_t end = align_up((uintptr_t)block->address + block->size, page);
+    if (begin < count->active_end)
+        begin = count->active_end;
+    if (begin < end)
+        count->stats->active += end - begin;
+    count->active_end = end;
+}
+
 static int count_mapped(const struct mapped_block *block, void *context) {
-    struct os_stats *stats = context;
+    struct count *count = context;
+    struct os_stats *stats = count->stats;
     if (block->live) {
         stats->requested += block->requested;
         stats->mapped += block->size;
         stats->mapped_blocks++;
+        stats->active += block->size;
+        count_live(count, block->size);
     } else {
         stats->mapped_cached += block->size;
     }
@@ -85,22 +118,30 @@ static int count_mapped(const struct mapped_block *block, void *context) {
 }
 
 static int count_block(const struct os_block *block, void *context) {
-    struct os_stats *stats = context;
+    struct count *count = context;
+    struct os_stats *stats = count->stats;
     switch (block->kind) {
     case OS_BLOCK_USED:
         stats->requested += block->size - slack_bytes(slack_read(block->address));
         stats->allocated += block->size;
         stats->allocated_blocks++;
+        count_active(count, block);
+        count_live(count, block->size);
         break;
     case OS_BLOCK_FREE:
         stats->free += block->size;
         stats->free_blocks++;
+        if (count->classes != NULL) {
+            class_of(count, block->size)->free_blocks++;
+            class_of(count, block->size)->free_bytes += block->size;
+        }
         break;
     case OS_BLOCK_UNTOUCHED:
         stats->untouched += block->size;
         break;
     case OS_BLOCK_METADATA:
         stats->metadata += block->size;
+        count->active_end = 0;
         break;
     case OS_BLOCK_MAPPED:
     case OS_BLOCK_CACHED:
@@ -109,15 +150,20 @@ static int count_block(const struct os_block *block, void *context) {
     return 0;
 }
 
-static void count_heap(struct heap *heap, struct os_stats *stats) {
-    struct walk walk = {count_block, stats, 0};
+static void count_heap(struct heap *heap, struct count *count) {
+    struct walk walk = {count_block, count, 0};
     walk_heap(&walk, heap);
     for (struct region *region = __atomic_load_n(&heap->regions, __ATOMIC_ACQUIRE); region != NULL;
          region = region->next) {
         size_t committed = granules_bytes(load_relaxed(&region->committed));
-        stats->resident += system_resident(region, committed);
+        count->stats->resident += system_resident(region, committed);
     }
-    stats->heaps++;
+    count->stats->heaps++;
+}
+
+static void count_all_mapped(struct count *count) {
+    mapped_each(count_mapped, count);
+    fence_each(count_mapped, count);
 }
 
 static void finish(struct os_stats *stats) {
@@ -131,28 +177,47 @@ static void finish(struct os_stats *stats) {
 }
 
 void os_malloc_stats(struct os_stats *stats) {
+    struct count count = {stats, NULL, 0};
     *stats = (struct os_stats){0};
     system_lock(&region_lock);
     for (struct heap *heap = thread_first_heap(); heap != NULL; heap = heap->next)
-        count_heap(heap, stats);
+        count_heap(heap, &count);
     system_unlock(&region_lock);
-    mapped_each(count_mapped, stats);
-    fence_each(count_mapped, stats);
+    count_all_mapped(&count);
     finish(stats);
 }
 
-int os_heap_stats(size_t index, struct os_stats *stats) {
-    *stats = (struct os_stats){0};
+/* False: there is no such heap. */
+static bool count_heap_numbered(size_t index, struct count *count) {
+    *count->stats = (struct os_stats){0};
     system_lock(&region_lock);
     for (struct heap *heap = thread_first_heap(); heap != NULL; heap = heap->next) {
         if (heap->number == index)
-            count_heap(heap, stats);
+            count_heap(heap, count);
     }
     system_unlock(&region_lock);
-    if (stats->heaps == 0) {
-        errno = EINVAL;
-        return -1;
-    }
-    finish(stats);
-    return 0;
+    finish(count->stats);
+    return count->stats->heaps != 0;
+}
+
+int os_heap_stats(size_t index, struct os_stats *stats) {
+    struct count count = {stats, NULL, 0};
+    if (count_heap_numbered(index, &count))
+        return 0;
+    *stats = (struct os_stats){0};
+    errno = EINVAL;
+    return -1;
+}
+
+bool stats_heap(size_t index, struct stats_part *part) {
+    struct count count = {&part->stats, part->classes, 0};
+    *part = (struct stats_part){0};
+    return count_heap_numbered(index, &count);
+}
+
+void stats_mapped(struct stats_part *part) {
+    struct count count = {&part->stats, part->classes, 0};
+    *part = (struct stats_part){0};
+    count_all_mapped(&count);
+    finish(&part->stats);
 }

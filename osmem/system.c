@@ -6,24 +6,27 @@
 #include <linux/futex.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "osmem/checker.h"
+#include "osmem/watch.h"
 #include "utils/align.h"
 #include "utils/bits.h"
 
-static struct system_calls calls;
+struct system_calls system_call_counts;
 
-#define count_call(name) __atomic_fetch_add(&calls.name, 1, __ATOMIC_RELAXED)
+#define count_call(name) __atomic_fetch_add(&system_call_counts.name, 1, __ATOMIC_RELAXED)
 
 struct system_calls system_calls(void) {
     return (struct system_calls){
-        .sbrk = load_relaxed(&calls.sbrk),
-        .mmap = load_relaxed(&calls.mmap),
-        .munmap = load_relaxed(&calls.munmap),
-        .mremap = load_relaxed(&calls.mremap),
-        .madvise = load_relaxed(&calls.madvise),
+        .sbrk = load_relaxed(&system_call_counts.sbrk),
+        .mmap = load_relaxed(&system_call_counts.mmap),
+        .munmap = load_relaxed(&system_call_counts.munmap),
+        .mremap = load_relaxed(&system_call_counts.mremap),
+        .madvise = load_relaxed(&system_call_counts.madvise),
     };
 }
 
@@ -37,6 +40,32 @@ size_t system_page(void) {
     return size;
 }
 
+/* ---- names ------------------------------------------------------------------------------------
+ */
+
+/* Since Linux 5.17; the C library's headers may be older. */
+#ifndef PR_SET_VMA
+#define PR_SET_VMA 0x53564d41
+#define PR_SET_VMA_ANON_NAME 0
+#endif
+
+static bool naming;
+
+void system_name_mappings(void) { store_relaxed(&naming, true); }
+
+static void name(void *ptr, size_t size, const char *text) {
+    if (likely(!load_relaxed(&naming)) || ptr == NULL)
+        return;
+    int saved = errno;
+    /* A kernel that does not know this need not be asked again. */
+    if (prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, ptr, size, text) != 0 && errno == EINVAL)
+        store_relaxed(&naming, false);
+    errno = saved;
+}
+
+/* ---- memory -----------------------------------------------------------------------------------
+ */
+
 uintptr_t system_break(void) {
     int saved = errno;
     void *end = sbrk(0);
@@ -46,36 +75,45 @@ uintptr_t system_break(void) {
 
 uintptr_t system_extend(size_t size) {
     int saved = errno;
-    if (size > PTRDIFF_MAX)
+    if (size > PTRDIFF_MAX || checker_wants_no_break())
         return 0;
     count_call(sbrk);
     void *start = sbrk((intptr_t)size);
     errno = saved;
+    watch_grow(start, size);
     return start == (void *)-1 ? 0 : (uintptr_t)start;
 }
 
-void *system_map(size_t size) {
+/* As mmap. */
+static void *map(void *wish, size_t size, int protection, int flags) {
     int saved = errno;
     count_call(mmap);
-    void *ptr = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *ptr = mmap(wish, size, protection, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
     errno = saved;
+    watch_map(ptr, size);
     return ptr == MAP_FAILED ? NULL : ptr;
 }
 
+static void *map_named(size_t size, const char *text) {
+    void *ptr = map(NULL, size, PROT_READ | PROT_WRITE, 0);
+    name(ptr, size, text);
+    return ptr;
+}
+
+void *system_map(size_t size) { return map_named(size, "osmem"); }
+
 void *system_map_own(size_t size) {
-    char *mapping = system_map(size + 2 * SYSTEM_MARGIN);
+    char *mapping = map_named(size + 2 * SYSTEM_MARGIN, "osmem metadata");
     return mapping == NULL ? NULL : mapping + SYSTEM_MARGIN;
 }
 
 bool system_map_at(uintptr_t address, size_t size) {
-    int saved = errno;
-    count_call(mmap);
-    void *ptr = mmap((void *)address, size, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-    errno = saved;
+    void *ptr = map((void *)address, size, PROT_READ | PROT_WRITE, MAP_FIXED_NOREPLACE);
     /* Before Linux 4.17 the address is a wish. */
-    if (ptr != MAP_FAILED && ptr != (void *)address)
+    if (ptr != NULL && ptr != (void *)address)
         system_unmap(ptr, size);
+    else
+        name(ptr, size, "osmem");
     return ptr == (void *)address;
 }
 
@@ -99,6 +137,7 @@ void *system_map_aligned(size_t size, size_t alignment) {
 bool system_unmap(void *ptr, size_t size) {
     int saved = errno;
     count_call(munmap);
+    watch_unmap(ptr, size);
     bool done = munmap(ptr, size) == 0;
     errno = saved;
     return done;
@@ -113,23 +152,23 @@ void *system_remap(void *ptr, size_t old_size, size_t size, bool may_move) {
     count_call(mremap);
     void *moved = mremap(ptr, old_size, size, may_move ? MREMAP_MAYMOVE : 0);
     errno = saved;
+    watch_remap(ptr, old_size, moved, size);
     return moved == MAP_FAILED ? NULL : moved;
 }
 
 bool system_purge(void *ptr, size_t size) {
     int saved = errno;
     count_call(madvise);
+    watch_purge(ptr, size);
     bool done = madvise(ptr, size, MADV_DONTNEED) == 0;
     errno = saved;
     return done;
 }
 
 void *system_reserve(size_t size) {
-    int saved = errno;
-    count_call(mmap);
-    void *ptr = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    errno = saved;
-    return ptr == MAP_FAILED ? NULL : ptr;
+    void *ptr = map(NULL, size, PROT_NONE, MAP_NORESERVE);
+    name(ptr, size, "osmem guarded");
+    return ptr;
 }
 
 bool system_open(void *ptr, size_t size) {
@@ -155,11 +194,8 @@ bool system_move(void *ptr, size_t old_size, size_t size, void *target) {
 }
 
 bool system_close(void *ptr, size_t size) {
-    int saved = errno;
-    count_call(mmap);
-    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
-    bool done = mmap(ptr, size, PROT_NONE, flags, -1, 0) == ptr;
-    errno = saved;
+    bool done = map(ptr, size, PROT_NONE, MAP_NORESERVE | MAP_FIXED) == ptr;
+    name(done ? ptr : NULL, size, "osmem guarded");
     return done;
 }
 

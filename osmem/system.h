@@ -1,6 +1,6 @@
 /*
- * system.h - the only calls of sbrk, mmap, munmap, mremap, madvise and mprotect, the page size, and
- * the lock.
+ * system.h - the only calls of sbrk, mmap, munmap, mremap, madvise and mprotect, with their probes
+ * (watch.h), the page size, and the lock.
  *
  * The seam where tests put a kernel that refuses. Every call counts itself; none changes errno,
  * so that what sits above decides what the caller sees. The break is the only state shared with
@@ -28,8 +28,15 @@ struct system_calls {
 /* How often each call was made since the process started; relaxed counters. */
 struct system_calls system_calls(void);
 
+/* Where they stand in memory, for who reads that from outside (map_format.h). */
+extern struct system_calls system_call_counts;
+
 /* Bytes of a page, read from the kernel once. */
 size_t system_page(void);
+
+/* From now on anonymous mappings get names that /proc/PID/maps shows, where the kernel knows such
+ * (CONFIG_ANON_VMA_NAME): one or two system calls more for each. */
+void system_name_mappings(void);
 
 /* The current break; 0 where there is none. Not counted: it extends nothing. */
 uintptr_t system_break(void);

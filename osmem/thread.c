@@ -208,12 +208,12 @@ static bool adopt_parked(struct heap *heap) {
 
 static void use_heap(struct heap *heap) {
     thread_heap = heap;
-    thread_fast_heap = conf.guard ? &thread_no_heap : heap;
+    thread_fast_heap = conf.guard || conf.watched ? &thread_no_heap : heap;
 }
 
 void thread_read_conf(void) {
     conf_read();
-    if (unlikely(conf.guard))
+    if (unlikely(conf.guard || conf.watched))
         thread_fast_heap = &thread_no_heap;
 }
 

@@ -29,7 +29,8 @@
 extern __thread struct heap *thread_heap __attribute__((tls_model("initial-exec")));
 extern struct heap thread_no_heap;
 
-/* The same for the fast paths, which are kept out in the guarded mode by &thread_no_heap. */
+/* The same for the fast paths, which are kept out by &thread_no_heap in the guarded mode and where
+ * somebody is told of each block (watch.h). */
 extern __thread struct heap *thread_fast_heap __attribute__((tls_model("initial-exec")));
 
 /*

@@ -27,6 +27,7 @@ extern const Command record_command;
 extern const Command replay_command;
 extern const Command report_command;
 extern const Command map_command;
+extern const Command stats_command;
 extern const Command demo_command;
 
 enum ExitStatus {

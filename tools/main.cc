@@ -20,7 +20,7 @@ namespace {
 
 const Command *const commands[] = {&run_command,    &compare_command, &record_command,
                                    &replay_command, &report_command,  &map_command,
-                                   &demo_command};
+                                   &stats_command,  &demo_command};
 
 const Command &command_named(const std::string &name) {
     for (const Command *command : commands)

@@ -20,6 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "osmem/slack_byte.h"
 #include "tools/command.h"
 #include "tools/elf_file.h"
 
@@ -272,6 +273,7 @@ class Copier {
         }
         copy_table(memory_.at<map_table>(number(layout_.mapped)), false);
         copy_table(memory_.at<map_table>(number(layout_.kept)), true);
+        copy_statistics();
         std::sort(snapshot_.regions.begin(), snapshot_.regions.end(),
                   [](const SnapshotRegion &a, const SnapshotRegion &b) {
                       return a.place.address < b.place.address;
@@ -314,7 +316,24 @@ class Copier {
             memory_.words(address + layout_.region_tags + 16 * first_line, 2 * region.place.lines);
         region.remote =
             memory_.words(address + layout_.region_remote + 8 * first_line, region.place.lines);
+        if (const auto slack = memory_.at<uint64_t>(address + layout_.region_slack))
+            copy_slack(slack, &region);
         snapshot_.regions.push_back(std::move(region));
+    }
+
+    // What was not asked for; and blocks that the guarded mode keeps back count as free.
+    void copy_slack(uint64_t address, SnapshotRegion *region) {
+        std::vector<uint8_t> slack(region->place.top);
+        memory_.read(address, slack.data(), slack.size());
+        for (size_t granule = region->place.first; granule < region->place.top;) {
+            const Block block = snapshot_block(*region, granule);
+            if (!block.is_free && slack_is_freed(slack[granule]))
+                region->remote[(granule - region->place.first) / MAP_LINE_GRANULES] |=
+                    uint64_t{1} << granule % MAP_LINE_GRANULES;
+            else if (!block.is_free)
+                region->unrequested += slack_bytes(slack[granule]);
+            granule = block.end;
+        }
     }
 
     void copy_table(const map_table &table, bool kept) {
@@ -341,6 +360,18 @@ class Copier {
             mapping.residency = residency_.of(mapping.place.address, mapping.place.length);
             snapshot_.mappings.push_back(std::move(mapping));
         }
+    }
+
+    // As os_malloc_stats would tell.
+    void copy_statistics() {
+        const Totals totals = snapshot_totals(snapshot_);
+        const std::vector<uint64_t> calls = memory_.words(number(layout_.calls), 5);
+        snapshot_.statistics = snapshot_statistics(totals);
+        snapshot_.statistics->sbrk_calls = calls[0];
+        snapshot_.statistics->mmap_calls = calls[1];
+        snapshot_.statistics->munmap_calls = calls[2];
+        snapshot_.statistics->mremap_calls = calls[3];
+        snapshot_.statistics->madvise_calls = calls[4];
     }
 
     const Memory &memory_;

@@ -60,9 +60,15 @@ class Reader {
     const std::string &name_;
 };
 
+// Fields that the writer's version did not have are 0.
+void parse_statistics(Reader record, Snapshot *snapshot) {
+    snapshot->statistics.emplace();
+    record.read(&*snapshot->statistics, std::min(sizeof(os_stats), record.left()));
+}
+
 void parse_region(Reader record, Snapshot *snapshot) {
     const map_header &header = snapshot->header;
-    SnapshotRegion region{record.read<map_region>(), {}, {}, {}};
+    SnapshotRegion region{record.read<map_region>(), {}, {}, {}, 0};
     const map_region &place = region.place;
     const size_t lines = (place.top + MAP_LINE_GRANULES - 1) / MAP_LINE_GRANULES;
     if (place.first % MAP_LINE_GRANULES != 0 || place.first > place.top ||
@@ -98,7 +104,7 @@ void parse_sites(Reader record, Snapshot *snapshot) {
 void parse_record(uint32_t type, Reader record, Snapshot *snapshot) {
     switch (type) {
     case MAP_STATISTICS:
-        snapshot->statistics = record.read<os_stats>();
+        parse_statistics(record, snapshot);
         break;
     case MAP_HEAP:
         snapshot->heaps.push_back(record.read<map_heap>());
@@ -182,6 +188,7 @@ size_t purged_bytes(const SnapshotRegion &region, const Block &block, size_t pag
 
 void count_region(const SnapshotRegion &region, size_t page_bytes, Totals *totals) {
     const map_region &place = region.place;
+    size_t active_end = 0;
     for (size_t granule = place.first; granule < place.top;) {
         const Block block = snapshot_block(region, granule);
         const size_t bytes = (block.end - block.begin) * MAP_GRANULE_BYTES;
@@ -192,9 +199,16 @@ void count_region(const SnapshotRegion &region, size_t page_bytes, Totals *total
         } else {
             totals->allocated += bytes;
             totals->allocated_blocks++;
+            const size_t begin = block.begin * MAP_GRANULE_BYTES / page_bytes * page_bytes;
+            const size_t end =
+                (block.end * MAP_GRANULE_BYTES + page_bytes - 1) / page_bytes * page_bytes;
+            totals->active += end - std::min(end, std::max(begin, active_end));
+            totals->requested += bytes;
+            active_end = end;
         }
         granule = block.end;
     }
+    totals->requested -= region.unrequested;
     totals->untouched += (place.committed - place.top) * MAP_GRANULE_BYTES;
     totals->metadata += place.first * MAP_GRANULE_BYTES;
     totals->heap += place.committed * MAP_GRANULE_BYTES;
@@ -241,10 +255,31 @@ Totals snapshot_totals(const Snapshot &snapshot) {
     for (const SnapshotMapping &mapping : snapshot.mappings) {
         (mapping.place.kept ? totals.mapped_cached : totals.mapped) += mapping.place.length;
         totals.mapped_blocks += !mapping.place.kept;
+        totals.active += mapping.place.kept ? 0 : mapping.place.length;
+        totals.requested += mapping.place.requested;
         totals.resident += resident_bytes(mapping.residency, page_bytes);
     }
     totals.heaps = snapshot.heaps.size();
     return totals;
+}
+
+os_stats snapshot_statistics(const Totals &totals) {
+    os_stats stats{};
+    stats.requested = totals.requested;
+    stats.allocated = totals.allocated;
+    stats.allocated_blocks = totals.allocated_blocks;
+    stats.active = totals.active;
+    stats.free = totals.free;
+    stats.free_blocks = totals.free_blocks;
+    stats.untouched = totals.untouched;
+    stats.metadata = totals.metadata;
+    stats.heap = totals.heap;
+    stats.mapped = totals.mapped;
+    stats.mapped_blocks = totals.mapped_blocks;
+    stats.mapped_cached = totals.mapped_cached;
+    stats.resident = totals.resident;
+    stats.heaps = totals.heaps;
+    return stats;
 }
 
 Snapshot snapshot_parse(const std::string &bytes, const std::string &name) {

@@ -25,6 +25,7 @@ struct SnapshotRegion {
     std::vector<uint64_t> tags;      // starts and free of each line
     std::vector<uint64_t> remote;    // a word for each line
     std::vector<uint64_t> residency; // a bit for each page; empty: not known
+    uint64_t unrequested = 0;        // bytes in live blocks that nobody asked for, where known
 };
 
 struct SnapshotMapping {
@@ -56,7 +57,9 @@ bool is_resident(const std::vector<uint64_t> &residency, size_t offset, size_t p
 
 // The names are those of os_stats.
 struct Totals {
+    size_t requested;
     size_t allocated, allocated_blocks;
+    size_t active;
     size_t free, free_blocks;
     size_t purged; // of the free bytes, those on pages that are not in memory
     size_t untouched, metadata, heap;
@@ -68,6 +71,9 @@ struct Totals {
 Totals snapshot_totals(const Snapshot &snapshot);
 // The same of one heap, without mappings.
 Totals snapshot_heap_totals(const Snapshot &snapshot, uint64_t heap);
+
+// The same as statistics; calls of the system are not known.
+os_stats snapshot_statistics(const Totals &totals);
 
 // Failure, which begins with `name`, if that is not a whole map.
 Snapshot snapshot_parse(const std::string &bytes, const std::string &name);

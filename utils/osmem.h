@@ -148,6 +148,7 @@ struct os_stats {
     size_t munmap_calls;
     size_t mremap_calls;
     size_t madvise_calls;
+    size_t active; /* bytes of the pages that live blocks lie on, mapped ones included */
 };
 
 /*
@@ -162,6 +163,20 @@ OSMEM_API void os_malloc_stats(struct os_stats *stats);
  * to no heap and count 0). Returns 0, or -1 with EINVAL when there is no such heap.
  */
 OSMEM_API int os_heap_stats(size_t index, struct os_stats *stats);
+
+enum os_stats_format {
+    OS_STATS_TEXT,       /* tables for people */
+    OS_STATS_JSON,       /* one object, with the figures that exporters know from jemalloc */
+    OS_STATS_PROMETHEUS, /* the text exposition format, version 0.0.4 */
+};
+
+/*
+ * Writes the counters to the descriptor: the sums, each heap that has memory, and live and free
+ * blocks by size; docs/statistics.md explains every figure. Returns 0, or -1 with EINVAL for a
+ * format that there is not, or with the errno of write(2). Allocates nothing; any thread. Exact as
+ * os_malloc_stats is. O(heap), some scans of it.
+ */
+OSMEM_API int os_malloc_stats_print(int descriptor, enum os_stats_format format);
 
 /* ---- the heap, block by block -------------------------------------------------------------- */
 

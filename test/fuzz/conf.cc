@@ -12,6 +12,10 @@
 #include <map>
 #include <string>
 
+#ifndef OSMEM_GUARD
+#define OSMEM_GUARD false
+#endif
+
 namespace osmem {
 
 const size_t FUZZ_LONGEST = 150;
@@ -20,9 +24,14 @@ namespace {
 
 struct Expected {
     std::map<std::string, bool> options = {
-        {"mapped_cache", true}, {"purge", true}, {"requested", false}, {"stats_print", false}};
+        {"guard", OSMEM_GUARD}, {"mapped_cache", true}, {"purge", true}, {"requested", false},
+        {"stats_print", false}, {"probes", false},      {"names", false}};
+    os_stats_format format = OS_STATS_TEXT;
     std::string warnings;
 };
+
+const std::map<std::string, os_stats_format> FORMATS = {
+    {":text", OS_STATS_TEXT}, {":json", OS_STATS_JSON}, {":prometheus", OS_STATS_PROMETHEUS}};
 
 Expected read(const std::string &text) {
     Expected expected;
@@ -33,6 +42,11 @@ Expected read(const std::string &text) {
         bool on = entry == key + ":on", known = expected.options.count(key) != 0;
         if (known && (on || entry == key + ":off")) {
             expected.options[key] = on;
+            if (key == "stats_print")
+                expected.format = OS_STATS_TEXT;
+        } else if (key == "stats_print" && FORMATS.count(entry.substr(key.size())) != 0) {
+            expected.options[key] = true;
+            expected.format = FORMATS.at(entry.substr(key.size()));
         } else if (!entry.empty()) {
             char line[100];
             snprintf(line, sizeof line, "osmem: OSMEM_CONF: unknown option at character: 0x%zx\n",
@@ -41,6 +55,7 @@ Expected read(const std::string &text) {
         }
     }
     expected.options["requested"] |= expected.options["stats_print"];
+    expected.options["requested"] &= !expected.options["guard"];
     return expected;
 }
 
@@ -56,7 +71,11 @@ void fuzz(const uint8_t *data, size_t size) {
         EXPECT_EQ(conf.mapped_cache, expected.options["mapped_cache"]);
         EXPECT_EQ(conf.purge, expected.options["purge"]);
         EXPECT_EQ(conf.requested, expected.options["requested"]);
-        EXPECT_EQ(conf.stats_print, expected.options["stats_print"]);
+        EXPECT_EQ(conf.stats_print.wanted, expected.options["stats_print"]);
+        EXPECT_EQ(conf.stats_print.format, expected.format);
+        EXPECT_EQ(conf.guard, expected.options["guard"]);
+        EXPECT_EQ(conf.probes, expected.options["probes"]);
+        EXPECT_EQ(conf.names, expected.options["names"]);
         fuzz_child_ends();
     });
     EXPECT_TRUE(ended.well()) << text << "\n" << ended;

@@ -89,6 +89,7 @@ Pieces pieces_of(const Snapshot &snapshot) {
 void expect_equal(const Totals &totals, const os_stats &stats) {
     EXPECT_EQ(totals.allocated, stats.allocated);
     EXPECT_EQ(totals.allocated_blocks, stats.allocated_blocks);
+    EXPECT_EQ(totals.active, stats.active);
     EXPECT_EQ(totals.free, stats.free);
     EXPECT_EQ(totals.free_blocks, stats.free_blocks);
     EXPECT_EQ(totals.untouched, stats.untouched);

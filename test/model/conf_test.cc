@@ -55,13 +55,13 @@ CHILD_TEST(Conf, HasItsDefaultsWithoutTheVariable) {
     unsetenv("OSMEM_CONF");
     os_free(os_malloc(1));
     EXPECT_TRUE(conf.mapped_cache);
-    EXPECT_FALSE(conf.stats_print);
+    EXPECT_FALSE(conf.stats_print.wanted);
 }
 
 TEST(Conf, TakesKnownKeys) {
     Ended ended = with_conf("mapped_cache:off,stats_print:on", [] {
         EXPECT_FALSE(conf.mapped_cache);
-        EXPECT_TRUE(conf.stats_print);
+        EXPECT_TRUE(conf.stats_print.wanted);
     });
     EXPECT_TRUE(ended.well()) << ended;
     EXPECT_EQ(ended.errors, "");
@@ -76,7 +76,7 @@ TEST(Conf, TheLastValueOfAKeyHolds) {
 
 TEST(Conf, EmptyEntriesMeanNothing) {
     for (const char *text : {"", ",", ",,stats_print:on,,", "stats_print:on,"}) {
-        Ended ended = with_conf(text, [&] { EXPECT_EQ(conf.stats_print, strlen(text) > 1); });
+        Ended ended = with_conf(text, [&] { EXPECT_EQ(conf.stats_print.wanted, strlen(text) > 1); });
         EXPECT_TRUE(ended.well()) << ended;
         EXPECT_EQ(ended.errors, "") << text;
     }
@@ -86,7 +86,7 @@ TEST(Conf, AnUnknownKeyWarnsOnceAndIsIgnored) {
     Ended ended = with_conf("stats_print:on,nonsense:on,mapped_cache:off", [] {
         std::thread([] { os_free(os_malloc(1)); }).join();
         free_mappings();
-        EXPECT_TRUE(conf.stats_print);
+        EXPECT_TRUE(conf.stats_print.wanted);
         EXPECT_FALSE(conf.mapped_cache);
     });
     EXPECT_TRUE(ended.well()) << ended;
@@ -115,7 +115,7 @@ TEST(Conf, OnlyTheVariableOfThatNameIsRead) {
         setenv("XOSMEM_CONF", "stats_print:on", 1);
         unsetenv("OSMEM_CONF");
         os_free(os_malloc(1));
-        EXPECT_FALSE(conf.stats_print);
+        EXPECT_FALSE(conf.stats_print.wanted);
     });
     EXPECT_TRUE(ended.well()) << ended;
     EXPECT_EQ(ended.errors, "");
@@ -136,7 +136,7 @@ TEST(Conf, IsReadOnce) {
     Ended ended = with_conf("stats_print:on", [] {
         setenv("OSMEM_CONF", "stats_print:off,nonsense", 1);
         std::thread([] { os_free(os_malloc(1)); }).join();
-        EXPECT_TRUE(conf.stats_print);
+        EXPECT_TRUE(conf.stats_print.wanted);
     });
     EXPECT_TRUE(ended.well()) << ended;
     EXPECT_EQ(ended.errors, "");
@@ -165,9 +165,9 @@ CHILD_TEST(Conf, IsReadOnceThereIsAnEnvironment) {
     os_free(os_malloc(1));
     environ = variables;
     setenv("OSMEM_CONF", "stats_print:on", 1);
-    EXPECT_FALSE(conf.stats_print);
+    EXPECT_FALSE(conf.stats_print.wanted);
     free_mappings();
-    EXPECT_TRUE(conf.stats_print);
+    EXPECT_TRUE(conf.stats_print.wanted);
 }
 
 CHILD_TEST(Conf, MappedCacheOffGrowsMappingsAllTheSame) {

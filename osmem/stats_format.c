@@ -173,7 +173,7 @@ static void json(struct writer *writer, const struct stats_source *source) {
     writer_print(writer, "},\n  \"heaps\": [");
     const char *separator = "";
     for (size_t index = 0; next_heap(source, &index, &part); index++) {
-        writer_print(writer, "%s\n    {\"heap\": %zu, ", separator, index);
+        writer_print(writer, "%s\n    {\"number\": %zu, ", separator, index);
         json_counters(writer, &part.stats, HEAP_COUNTERS);
         writer_print(writer, ", ");
         json_sizes(writer, &part);

@@ -52,7 +52,7 @@ done
 compare() {
     local conf=$1 child status=0
     mkfifo go
-    with "$conf" "$program" inside.json map.osmap <go &
+    env LD_PRELOAD="$library" OSMEM_CONF="$conf" "$program" inside.json map.osmap <go &
     child=$!
     exec 9>go
     for _ in $(seq 200); do

@@ -159,7 +159,7 @@ ISOLATED_TEST(StatsJson, HasEachHeap) {
         os_stats stats;
         ASSERT_EQ(os_heap_stats(index, &stats), 0);
         const json &heap = document["heaps"][index];
-        EXPECT_EQ(heap["heap"], index);
+        EXPECT_EQ(heap["number"], index);
         for (const char *name : {"requested", "allocated", "allocated_blocks", "active", "free",
                                  "free_blocks", "untouched", "metadata", "heap", "resident"})
             EXPECT_EQ(heap[name], stats.*FIELDS.at(name)) << name;
@@ -171,11 +171,11 @@ ISOLATED_TEST(StatsJson, CountsBlocksBySizeAsTheWalkDoes) {
     const json document = json::parse(print(OS_STATS_JSON))["osmem"];
     Sizes sizes;
     for (const json &heap : document["heaps"])
-        add_sizes(heap["sizes"], std::to_string(size_t(heap["heap"])), &sizes);
+        add_sizes(heap["sizes"], std::to_string(size_t(heap["number"])), &sizes);
     add_sizes(document["mapped"]["sizes"], "mapped", &sizes);
     EXPECT_EQ(sizes.size(), walked_sizes().size());
     EXPECT_TRUE(sizes == walked_sizes());
-    EXPECT_GT(sizes.size(), 40u);
+    EXPECT_GT(sizes.size(), 30u);
 }
 
 ISOLATED_TEST(StatsJson, OfAProgramThatNeverAllocated) {

@@ -47,14 +47,14 @@ int main(int argc, char **argv) {
     pthread_t thread;
     if (argc != 3 || os_malloc_stats_print == NULL)
         return 1;
-    for (int i = 0; i < 3; i++)
-        free(malloc(500000));
     pthread_barrier_init(&filled, NULL, 3);
     for (size_t i = 1; i < 3; i++)
         pthread_create(&thread, NULL, fill, (void *)i);
     fill(0);
     void *mapped = malloc(1000001);
     memset(mapped, 1, 5000);
+    for (int i = 0; i < 3; i++)
+        free(malloc(500000));
     int file = open(argv[1], O_WRONLY | O_CREAT | O_TRUNC, 0600);
     snprintf(done, sizeof done, "%s.done", argv[2]);
     if (os_malloc_stats_print(file, OS_STATS_JSON) != 0 || os_heap_map(argv[2]) != 0)

@@ -11,6 +11,8 @@
  * else libc.a wants of malloc.o (its fork and thread-exit hooks) are weak references, which may
  * stay unresolved: our own hooks are pthread_atfork and TLS destructors.
  *
+ * Compiled with a sanitizer that has an allocator, there is nothing here: that one serves.
+ *
  * In the shared object the linker makes the calls that pass their arguments on as they are the same
  * address as the os_* function (see BUILD): the jumps below then are not taken.
  */
@@ -18,6 +20,7 @@
 #include "utils/block_meta.h"
 #include "utils/die.h"
 #include "utils/osmem.h"
+#include "utils/sanitizer.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -26,6 +29,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+#if !SANITIZER_ALLOCATES
 
 #define EXPORT __attribute__((visibility("default")))
 /* Another name of a function above, at the same address. */
@@ -200,3 +205,5 @@ ALIAS(__posix_memalign, posix_memalign);
 ALIAS(__libc_mallopt, mallopt);
 extern EXPORT struct mallinfo __libc_mallinfo(void) __attribute__((alias("mallinfo")));
 ALIAS(__libc_mallinfo2, mallinfo2);
+
+#endif

@@ -11,15 +11,20 @@
  * forms then lead to what the program has replaced: they call the plain ones by name. Only nothrow
  * new goes its own way, without an exception, while the plain new is the one defined here.
  *
+ * Compiled with a sanitizer that has an allocator, there is nothing here: that one serves.
+ *
  * Sized delete ignores the size: os_free knows it, and programs that delete a derived object by a
  * base without virtual destructor are many.
  */
 #include "malloc/late_runtime.h"
+#include "utils/sanitizer.h"
 
 #include <cstddef>
 #include <cstdlib>
 #include <new>
 #include <unistd.h>
+
+#if !SANITIZER_ALLOCATES
 
 /* As in utils/osmem.h, but noexcept: without that operator delete could not be one jump. */
 extern "C" void *os_malloc(std::size_t size) noexcept;
@@ -198,3 +203,5 @@ REPLACEABLE void operator delete[](void *ptr, std::align_val_t align,
                                    const std::nothrow_t &) noexcept {
     operator delete[](ptr, align);
 }
+
+#endif

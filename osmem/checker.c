@@ -1,11 +1,6 @@
 #include "osmem/checker.h"
 
-#ifndef __has_include
-#define __has_include(header) 0
-#endif
-#ifndef __has_feature
-#define __has_feature(feature) 0
-#endif
+#include "utils/sanitizer.h"
 
 /* Debian's package valgrind has it; osmem that was built without knows nothing of Valgrind. */
 #if __has_include(<valgrind/memcheck.h>)
@@ -19,11 +14,7 @@
 #endif
 
 #ifndef OSMEM_POISON
-#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
-#define OSMEM_POISON 1
-#else
-#define OSMEM_POISON 0
-#endif
+#define OSMEM_POISON SANITIZER_ADDRESS
 #endif
 
 #if OSMEM_POISON

@@ -22,7 +22,7 @@ realloc 3
 remap 4
 unmap 2"
 for file in "$program" "$drop_in"; do
-    notes=$(readelf -nW "$file")
+    notes=$(readelf -n "$file")
     found=$(awk '$1 == "Provider:" {provider = $2} $1 == "Name:" {name = $2}
         $1 == "Arguments:" && provider == "osmem" {print name, NF - 1}' <<<"$notes" | sort)
     [ "$found" = "$EXPECTED" ] || fail "$file has the probes: $found"

@@ -25,6 +25,6 @@ for name in "${names[@]}"; do
 done
 for source; do
     mkdir -p "$target/$(dirname "$source")"
-    sed -E "$script s|#include \"(osmem/\|utils/(align\|bits\|block_meta\|die\|osmem)\.h)|#include \"$prefix/\1|" \
+    sed -E "$script s|#include \"(osmem/\|utils/(align\|bits\|block_meta\|die\|osmem\|probe\|sanitizer)\.h)|#include \"$prefix/\1|" \
         "$source" >"$target/$source"
 done

@@ -64,13 +64,14 @@ CHILD_TEST(Names, AreNotAskedForByDefault) {
 }
 
 CHILD_TEST(Names, AreThoseOfWhatWasMapped) {
-    setenv("OSMEM_CONF", "names:on", 1);
+    setenv("OSMEM_CONF", "names:on,requested:on", 1);
     void *block = os_malloc(300 * KIB);
+    EXPECT_NE(os_malloc(1), nullptr);
     const Name *name = name_of(block);
     ASSERT_NE(name, nullptr);
     EXPECT_STREQ(name->text, "osmem");
     EXPECT_GE(name->size, 300 * KIB);
-    bool has_metadata = false; // the registry of mapped blocks
+    bool has_metadata = false; // what was asked for of heap blocks
     for (size_t i = 0; i < name_count; i++)
         has_metadata |= std::string(names[i].text) == "osmem metadata";
     EXPECT_TRUE(has_metadata);

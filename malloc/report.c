@@ -19,12 +19,16 @@ static void write_sizes(FILE *stream, const struct stats_class *classes) {
     fputs("</sizes>\n", stream);
 }
 
-/* As in glibc the untouched end counts as a free block. */
-static void write_free(FILE *stream, const struct os_stats *stats) {
+/* As in glibc the untouched end of each heap counts as a free block. */
+static size_t free_blocks(const struct os_stats *stats) {
+    return stats->free_blocks + (stats->untouched != 0);
+}
+
+static void write_free(FILE *stream, const struct os_stats *stats, size_t blocks) {
     fprintf(stream,
             "<total type=\"fast\" count=\"0\" size=\"0\"/>\n"
             "<total type=\"rest\" count=\"%zu\" size=\"%zu\"/>\n",
-            stats->free_blocks + (stats->untouched != 0), stats->free + stats->untouched);
+            blocks, stats->free + stats->untouched);
 }
 
 /* The heap never shrinks: current is max. */
@@ -49,15 +53,18 @@ int report_xml(FILE *stream) {
     for (size_t index = 0; index < reports.count; index++)
         stats_heap(index, &reports.heap[index]);
 
+    size_t blocks = 0;
     fputs("<malloc version=\"1\">\n", stream);
     for (size_t index = 0; index < reports.count; index++) {
+        const struct os_stats *stats = &reports.heap[index].stats;
         fprintf(stream, "<heap nr=\"%zu\">\n", index);
         write_sizes(stream, reports.heap[index].classes);
-        write_free(stream, &reports.heap[index].stats);
-        write_system(stream, reports.heap[index].stats.heap);
+        write_free(stream, stats, free_blocks(stats));
+        blocks += free_blocks(stats);
+        write_system(stream, stats->heap);
         fputs("</heap>\n", stream);
     }
-    write_free(stream, &all);
+    write_free(stream, &all, blocks);
     fprintf(stream, "<total type=\"mmap\" count=\"%zu\" size=\"%zu\"/>\n", all.mapped_blocks,
             all.mapped);
     write_system(stream, all.heap);

@@ -3,6 +3,7 @@
 #include "osmem/conf.h"
 
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <unistd.h>
@@ -127,14 +128,16 @@ static void read_environment(void) {
 
 void conf_read(void) {
     static struct system_lock lock;
-    static bool done;
+    /* A word, so that no other variable shares one with what threads meet at: that is how finely
+     * the explorer of schedules tells accesses apart. */
+    static uint32_t done;
     /* The dynamic linker allocates before the C library knows the environment. */
     if (__atomic_load_n(&done, __ATOMIC_ACQUIRE) || environ == NULL)
         return;
     system_lock(&lock);
     if (!load_relaxed(&done)) {
         read_environment();
-        __atomic_store_n(&done, true, __ATOMIC_RELEASE);
+        __atomic_store_n(&done, 1, __ATOMIC_RELEASE);
     }
     system_unlock(&lock);
 }

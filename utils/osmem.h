@@ -26,7 +26,8 @@
  * correct programs: os_malloc_usable_size is the size asked for, mapped blocks are aligned to 16, a
  * shrinking or growing block moves more often, and blocks in os_heap_walk and the statistics
  * (`allocated`, `mapped`) are as large as they are with their canaries; `requested` is exact; freed
- * blocks that are kept back count as free, mapped ones as cached.
+ * blocks that are kept back count as free, mapped ones as cached. Under Valgrind, and compiled with
+ * AddressSanitizer, the mode is on, and leaves to these what it would check itself.
  */
 #ifndef OSMEM_UTILS_OSMEM_H
 #define OSMEM_UTILS_OSMEM_H

@@ -16,7 +16,9 @@
  * In the shared object the linker makes the calls that pass their arguments on as they are the same
  * address as the os_* function (see BUILD): the jumps below then are not taken.
  */
+#include "malloc/glibc.h"
 #include "malloc/report.h"
+#include "osmem/thread.h"
 #include "utils/block_meta.h"
 #include "utils/die.h"
 #include "utils/osmem.h"
@@ -24,7 +26,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <malloc.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -41,6 +42,12 @@ const char osmem_prefix[] = "";
 
 /* 1 for 0, every other size as it is. */
 static inline size_t size_or_1(size_t size) { return size + (size == 0); }
+
+/*
+ * While there is but one thread: where pthread_atfork() allocates (musl), which is before it has
+ * heard of us, no other thread may fork.
+ */
+__attribute__((constructor)) static void prepare(void) { thread_prepare(); }
 
 /* ---- C --------------------------------------------------------------------------------------- */
 

@@ -122,6 +122,7 @@ static SLOW void *allocate_refused(size_t size, size_t alignment, bool is_small,
 static __attribute__((noinline)) void *allocate(size_t size, size_t alignment, bool *zeroed) {
     void *block = NULL;
     *zeroed = false;
+    thread_prepare();
     thread_read_conf();
     if (size <= PTRDIFF_MAX && alignment <= PTRDIFF_MAX) {
         bool is_small = size < MMAP_THRESHOLD && alignment <= MMAP_THRESHOLD / 2;

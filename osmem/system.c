@@ -3,7 +3,6 @@
 #include "osmem/system.h"
 
 #include <errno.h>
-#include <linux/futex.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -248,6 +247,9 @@ bool system_thread_lives(uint32_t id) {
     errno = saved;
     return lives;
 }
+
+/* As <linux/futex.h> has them, which not every C library's compiler finds. */
+enum { FUTEX_WAIT = 0, FUTEX_WAKE = 1, FUTEX_PRIVATE_FLAG = 128 };
 
 static void futex(uint32_t *word, int operation, uint32_t value) {
     int saved = errno;

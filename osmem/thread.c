@@ -266,6 +266,16 @@ static void prepare(void) {
     pthread_atfork(fork_prepare, fork_parent, fork_child);
 }
 
+/* What the C library allocates meanwhile does not wait for itself. */
+void thread_prepare(void) {
+    static __thread bool preparing __attribute__((tls_model("initial-exec")));
+    if (!preparing) {
+        preparing = true;
+        pthread_once(&prepared, prepare);
+        preparing = false;
+    }
+}
+
 static void register_heap(struct heap *heap) {
     heap->number = heaps.count++;
     if (heaps.last != NULL)
@@ -290,9 +300,8 @@ static struct heap *attach(size_t granules) {
         register_heap(heap);
         system_unlock(&region_lock);
     }
-    /* The two calls below may allocate; they find the thread with a heap. */
+    /* The call below may allocate; it finds the thread with a heap. */
     use_heap(heap);
-    pthread_once(&prepared, prepare);
     /* The exit may come too late to be told of again, or never be told of. */
     if (!has_exit_key || exiting || pthread_setspecific(exit_key, heap) != 0)
         store_relaxed(&heap->watched, system_thread_id());

@@ -39,6 +39,12 @@ extern __thread struct heap *thread_fast_heap __attribute__((tls_model("initial-
  */
 void thread_read_conf(void);
 
+/*
+ * Sees to it that ends of threads and forks are heard of. To be called before any lock is taken for
+ * an allocation: what a fork by another thread finds locked otherwise stays so in its child.
+ */
+void thread_prepare(void);
+
 /* A block of `granules`, at `alignment` bytes, for the calling thread; NULL: no memory. */
 void *thread_allocate(size_t granules, size_t alignment);
 

@@ -124,7 +124,8 @@ static void unmap_all(const struct mapping *mappings, size_t count) {
 
 /* Makes the registry larger with memory of the break, which comes under a lock of a lower rank. */
 static bool registry_grow_apart(size_t capacity) {
-    struct mapping memory = {0, registry_bytes(2 * capacity) + 2 * SYSTEM_MARGIN};
+    size_t bytes = registry_bytes(2 * capacity) + 2 * SYSTEM_MARGIN;
+    struct mapping memory = {0, align_up(bytes, system_page())};
     char *start = region_break_apart(memory.length, system_page());
     if (start == NULL)
         return false;

@@ -27,6 +27,7 @@ namespace osmem::kernel {
 namespace {
 
 constexpr size_t ARENA_ALIGNMENT = size_t{4} << 20;
+constexpr size_t MACHINE_PAGE = 4096;
 
 struct Fault {
     size_t first, last; /* counted from the call after `base` */
@@ -66,9 +67,31 @@ bool refused(Call call) {
     return true;
 }
 
-uintptr_t page_up(const char *ptr) {
-    uintptr_t page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
-    return (reinterpret_cast<uintptr_t>(ptr) + page - 1) & ~(page - 1);
+/* Larger than the machine's where a suite says so, by wrapping sysconf. */
+uintptr_t page_bytes() { return static_cast<uintptr_t>(sysconf(_SC_PAGESIZE)); }
+
+uintptr_t page_up(uintptr_t value) { return (value + page_bytes() - 1) & ~(page_bytes() - 1); }
+uintptr_t page_up(const char *ptr) { return page_up(reinterpret_cast<uintptr_t>(ptr)); }
+
+bool is_page(const void *ptr) { return reinterpret_cast<uintptr_t>(ptr) % page_bytes() == 0; }
+
+int invalid() {
+    errno = EINVAL;
+    return -1;
+}
+
+/* Cuts a mapping with `slack` bytes too many down to `size`, at a page. */
+void *at_a_page(void *mapping, size_t size, size_t slack) {
+    if (mapping == MAP_FAILED || slack == 0)
+        return mapping;
+    char *start = static_cast<char *>(mapping);
+    char *aligned = reinterpret_cast<char *>(page_up(start));
+    if (aligned != start)
+        __real_munmap(start, static_cast<size_t>(aligned - start));
+    size_t behind = slack - static_cast<size_t>(aligned - start);
+    if (behind != 0)
+        __real_munmap(aligned + size, behind);
+    return aligned;
 }
 
 void protect(uintptr_t from, uintptr_t to, int protection) {
@@ -137,8 +160,7 @@ void open_arena(size_t bytes, size_t offset, uintptr_t address) {
     arena.start = reinterpret_cast<char *>(aligned) + offset;
     arena.now = arena.start;
     arena.end = arena.start + bytes;
-    uintptr_t page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
-    protect(reinterpret_cast<uintptr_t>(arena.start) & ~(page - 1), page_up(arena.start),
+    protect(reinterpret_cast<uintptr_t>(arena.start) & ~(page_bytes() - 1), page_up(arena.start),
             PROT_READ | PROT_WRITE);
     break_mode = ARENA;
 }
@@ -184,7 +206,14 @@ void *__wrap_mmap(void *ptr, size_t size, int protection, int flags, int file, o
         ptr = nullptr;
         flags &= ~MAP_FIXED_NOREPLACE;
     }
-    void *mapping = __real_mmap(ptr, size, protection, flags, file, offset);
+    if (ptr != nullptr && !is_page(ptr)) {
+        invalid();
+        return MAP_FAILED;
+    }
+    size_t slack = ptr == nullptr ? page_bytes() - MACHINE_PAGE : 0;
+    size_t whole = page_up(size);
+    void *mapping = __real_mmap(ptr, whole + slack, protection, flags, file, offset);
+    mapping = at_a_page(mapping, whole, slack);
     if (mapping != MAP_FAILED) {
         counts[MMAP].bytes += size;
         mapped += size;
@@ -195,7 +224,7 @@ void *__wrap_mmap(void *ptr, size_t size, int protection, int flags, int file, o
 int __wrap_munmap(void *ptr, size_t size) {
     if (refused(MUNMAP))
         return -1;
-    int result = __real_munmap(ptr, size);
+    int result = is_page(ptr) ? __real_munmap(ptr, page_up(size)) : invalid();
     if (result == 0) {
         counts[MUNMAP].bytes += size;
         mapped -= size;
@@ -210,7 +239,19 @@ void *__wrap_mremap(void *ptr, size_t old_size, size_t size, int flags, ...) {
     va_start(rest, flags);
     void *target = flags & MREMAP_FIXED ? va_arg(rest, void *) : nullptr;
     va_end(rest);
-    void *moved = __real_mremap(ptr, old_size, size, flags, target);
+    if (!is_page(ptr)) {
+        invalid();
+        return MAP_FAILED;
+    }
+    /* Where the machine may move it to half a page, it goes to a place that was looked for. */
+    if (flags == MREMAP_MAYMOVE && page_bytes() > MACHINE_PAGE) {
+        size_t slack = page_bytes() - MACHINE_PAGE;
+        target = at_a_page(__real_mmap(nullptr, page_up(size) + slack, PROT_NONE,
+                                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+                           page_up(size), slack);
+        flags |= MREMAP_FIXED;
+    }
+    void *moved = __real_mremap(ptr, page_up(old_size), page_up(size), flags, target);
     if (moved != MAP_FAILED)
         mapped += size - old_size;
     return moved;
@@ -219,7 +260,7 @@ void *__wrap_mremap(void *ptr, size_t old_size, size_t size, int flags, ...) {
 int __wrap_madvise(void *ptr, size_t size, int advice) {
     if (refused(MADVISE))
         return -1;
-    int result = __real_madvise(ptr, size, advice);
+    int result = is_page(ptr) ? __real_madvise(ptr, page_up(size), advice) : invalid();
     if (result == 0)
         counts[MADVISE].bytes += size;
     return result;

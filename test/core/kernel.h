@@ -4,7 +4,8 @@
  * It takes the place of sbrk, mmap, munmap, mremap and madvise in everything that is linked
  * statically (the allocator and the suite, not the C library): osmem_test(wrap = True). Calls are
  * counted from 1. Asking where the break is, sbrk(0), is not counted and refused only by
- * withhold_break().
+ * withhold_break(). Where a suite wraps sysconf too, and makes pages larger than the machine's,
+ * this kernel demands and rounds to those.
  */
 #ifndef OSMEM_TEST_CORE_KERNEL_H
 #define OSMEM_TEST_CORE_KERNEL_H

@@ -11,19 +11,35 @@ void bins_give_memory(struct bins *bins, void *memory, size_t size) {
     bins->unused_end = (char *)memory + size;
 }
 
+/* Memory that was given is used up; false: no other is to be had. */
+static bool map_memory(struct bins *bins) {
+    /* What was refused is not asked for again before the index is built anew. */
+    bool may_map = !bins->incomplete && !bins->maps_none;
+    struct bin_chunk *slab = may_map ? system_map_own(CHUNK_SLAB) : NULL;
+    if (slab == NULL)
+        return false;
+    slab->below = bins->mapped;
+    bins->mapped = slab;
+    bins_give_memory(bins, slab + 1, CHUNK_SLAB - sizeof *slab);
+    return true;
+}
+
+void bins_unmap(struct bins *bins) {
+    struct bin_chunk *slab = bins->mapped, *next;
+    for (bins->mapped = NULL; slab != NULL; slab = next) {
+        next = slab->below;
+        system_unmap_own(slab, CHUNK_SLAB);
+    }
+}
+
 static struct bin_chunk *chunk_take(struct bins *bins) {
     struct bin_chunk *chunk = bins->spare;
     if (chunk != NULL) {
         bins->spare = chunk->below;
         return chunk;
     }
-    if ((size_t)(bins->unused_end - bins->unused) < sizeof *chunk) {
-        /* What was refused is not asked for again before the index is built anew. */
-        void *slab = bins->incomplete ? NULL : system_map_own(CHUNK_SLAB);
-        if (slab == NULL)
-            return NULL;
-        bins_give_memory(bins, slab, CHUNK_SLAB);
-    }
+    if ((size_t)(bins->unused_end - bins->unused) < sizeof *chunk && !map_memory(bins))
+        return NULL;
     chunk = (struct bin_chunk *)bins->unused;
     bins->unused += sizeof *chunk;
     return chunk;

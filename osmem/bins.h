@@ -60,9 +60,11 @@ struct bins {
     struct bin_chunk *spare; /* chunks not in use */
     char *unused;            /* memory for chunks [unused, unused_end) not cut yet */
     char *unused_end;
-    size_t granules; /* in all blocks of B3; who takes one out counts it out */
-    size_t entries;  /* in all bins, whether they are good for anything or not */
-    size_t known;    /* how many they were when the index was built anew */
+    struct bin_chunk *mapped; /* memory that was mapped for chunks, by `below` of the first in it */
+    bool maps_none;           /* none may be */
+    size_t granules;          /* in all blocks of B3; who takes one out counts it out */
+    size_t entries;           /* in all bins, whether they are good for anything or not */
+    size_t known;             /* how many they were when the index was built anew */
     bool incomplete; /* a push was refused for want of memory: some free block has no entry */
     struct bin_chunk *top[LARGE_MIN];
 };
@@ -105,6 +107,9 @@ static inline size_t bins_next(const struct bins *bins, size_t granules) {
 
 /* Gives the bins memory to cut chunks from; what is left of the last is dropped. */
 void bins_give_memory(struct bins *bins, void *memory, size_t size);
+
+/* Unmaps the memory that was mapped for chunks: nobody uses the bins any more. */
+void bins_unmap(struct bins *bins);
 
 /* Adds a line to a bin whose newest chunk does not do. */
 void bins_push_slow(struct bins *bins, uint64_t line, size_t granules);

@@ -1,5 +1,6 @@
 #include "osmem/end.h"
 
+#include "osmem/own.h"
 #include "osmem/tags.h"
 
 size_t end_untouched(struct heap *heap) {
@@ -36,7 +37,9 @@ void *end_take(struct heap *heap, size_t granules) {
 }
 
 bool end_extend(struct heap *heap, size_t granules) {
-    return region_extend(heap->current, granules) && end_untouched(heap) >= granules;
+    bool extended = heap->own != NULL ? own_extend(heap->own, granules)
+                                      : region_extend(heap->current, granules);
+    return extended && end_untouched(heap) >= granules;
 }
 
 bool end_resize(struct heap *heap, struct region *region, size_t start, size_t granules,

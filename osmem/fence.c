@@ -192,9 +192,9 @@ int fence_each(int (*visit)(const struct mapped_block *block, void *context), vo
     for (size_t i = 0; i < FENCE_KEPT && result == 0; i++) {
         const struct mapped_entry *entry = &kept.slot[i].entry;
         if (kept.slot[i].has_memory)
-            result = visit(
-                &(struct mapped_block){(void *)entry->address, entry->length, 0, 0, false, true},
-                context);
+            result = visit(&(struct mapped_block){(void *)entry->address, entry->length, 0, 0,
+                                                  false, true, NULL},
+                           context);
     }
     system_unlock(&mapped_lock);
     return result;

@@ -84,7 +84,7 @@ static bool slack_provide(const void *block) {
 static char *reuse(size_t granules) {
     if (granules > QUARANTINE_REUSED)
         return NULL;
-    char *start = quarantine_get(thread_heap->number, granules);
+    char *start = quarantine_get(load_relaxed(&thread_heap->number), granules);
     if (start == NULL)
         return NULL;
     void *damage = conf.checked ? NULL : fill_damage(start, granules_bytes(granules));
@@ -217,7 +217,8 @@ void guard_free(const char *function, const struct guarded *guarded) {
     if (!slack_is_guarded(slack))
         die_block(function, guarded->block, "is already free");
     freed_fill(guarded->start, length / GRANULE_BYTES, slack_freed(slack));
-    void *other = quarantine_put(thread_heap->number, guarded->start, length / GRANULE_BYTES);
+    void *other =
+        quarantine_put(load_relaxed(&thread_heap->number), guarded->start, length / GRANULE_BYTES);
     if (other != NULL)
         leave(other);
 }
@@ -310,7 +311,7 @@ static int check_mapped_block(const struct mapped_block *block, void *context) {
     struct guard_fault *fault = context;
     struct guarded guarded;
     struct mapped_entry entry = {
-        (uintptr_t)block->address, block->size, block->requested, block->offset, 0, 0};
+        (uintptr_t)block->address, block->size, block->requested, block->offset, 0, 0, NULL};
     mapped_describe(&entry, &guarded);
     const char *fact = block->is_fenced ? damage(&guarded) : NULL;
     if (fact != NULL)

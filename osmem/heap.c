@@ -7,6 +7,7 @@
 #include "osmem/hollow.h"
 #include "osmem/index.h"
 #include "osmem/merge.h"
+#include "osmem/own.h"
 #include "osmem/purge.h"
 #include "osmem/slab.h"
 #include "osmem/tags.h"
@@ -358,14 +359,17 @@ static void heap_add_region(struct heap *heap, struct region *region) {
     end_untouched(heap);
 }
 
-struct heap *heap_create(size_t granules) {
-    struct region *region = region_create(NULL, granules);
-    if (region == NULL)
-        return NULL;
+struct heap *heap_begin(struct region *region, size_t aside) {
     struct heap *heap = (struct heap *)(void *)region->reserve;
     heap_add_region(heap, region);
-    bins_give_memory(&heap->bins, heap + 1, REGION_RESERVE - sizeof *heap);
+    bins_give_memory(&heap->bins, (char *)(heap + 1) + aside,
+                     REGION_RESERVE - sizeof *heap - aside);
     return heap;
+}
+
+struct heap *heap_create(size_t granules) {
+    struct region *region = region_create(NULL, granules);
+    return region == NULL ? NULL : heap_begin(region, 0);
 }
 
 bool heap_grow(struct heap *heap, size_t granules) {
@@ -376,7 +380,7 @@ bool heap_grow(struct heap *heap, size_t granules) {
         heap_use_region(heap, region);
         return true;
     }
-    region = region_create(heap, granules);
+    region = heap->own != NULL ? own_region(heap->own, granules) : region_create(heap, granules);
     if (region == NULL)
         return false;
     heap_add_region(heap, region);

@@ -34,6 +34,7 @@
 #include "osmem/large.h"
 #include "osmem/quick.h"
 #include "osmem/region.h"
+#include "osmem/sparse.h"
 
 /*
  * Up to this many bytes of regions, everything is merged before the untouched end is taken, and no
@@ -73,6 +74,7 @@ struct heap {
     uint32_t purged_at;       /* when that was, by system_milliseconds() */
     struct large large;
     struct bins bins;
+    struct sparse sparse[SLAB_MAX + 1]; /* by granules */
 
     /* What thread.c keeps of a heap. */
     size_t number;            /* in order of creation */
@@ -82,7 +84,8 @@ struct heap {
     uint32_t put_off;         /* how often what others freed was not taken in at once */
     uint32_t watched;         /* id of a thread that will not tell when it ends; 0: it will */
     bool parked;
-    bool unsure; /* left by a thread that a fork did not take along */
+    bool unsure;     /* left by a thread that a fork did not take along */
+    struct own *own; /* of a heap of one's own (own.h); NULL: a thread's */
     struct region *remote __attribute__((aligned(64))); /* atomic: regions with remote frees */
 };
 static_assert(sizeof(struct heap) <= REGION_RESERVE, "a heap fits where its region keeps it");
@@ -105,6 +108,9 @@ static inline void heap_note_unmerged(struct heap *heap, const void *block) {
 
 /* A new heap in a region of its own with room for `granules`; NULL: no memory. */
 struct heap *heap_create(size_t granules);
+
+/* The same in a new region; `aside` bytes behind the heap, which read as zero, are the caller's. */
+struct heap *heap_begin(struct region *region, size_t aside);
 
 /*
  * A block of `granules` (1 … REGION_CAPACITY), in use; NULL if the heap has none without growing.

@@ -237,6 +237,17 @@ void index_refill(struct heap *heap, size_t granules) {
     bins_note(&heap->bins, granules);
 }
 
+bool index_refill_line(struct heap *heap, void *line_start, size_t granules) {
+    uint64_t blocks = line_blocks(heap, line_start, granules);
+    if (blocks == 0 || region_number(line_start) >= NEAR_GRANULES || conf.requested)
+        return false;
+    if (heap->quick[granules].fill == 0)
+        waiting_open(heap, granules);
+    refill_from(heap, granules, region_number(line_start), blocks);
+    bins_note(&heap->bins, granules);
+    return true;
+}
+
 struct free_block index_fit(struct heap *heap, size_t granules) {
     size_t run =
         heap->run != NULL && heap->run_granules >= granules ? heap->run_granules : SIZE_MAX;

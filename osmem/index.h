@@ -59,6 +59,12 @@ bool index_free_on_line(struct heap *heap, struct region *region, size_t line, u
 /* Moves blocks of this size from the bin, if it has any, into the quick set, which is empty. */
 void index_refill(struct heap *heap, size_t granules);
 
+/*
+ * Moves the free blocks of this size that start in a line into the quick set, which is empty;
+ * false: there are none, or they lie beyond the near zone.
+ */
+bool index_refill_line(struct heap *heap, void *line_start, size_t granules);
+
 /* Forgets everything, and enters every free block that the tags tell of anew. O(heap). */
 void index_rebuild(struct heap *heap);
 

@@ -20,7 +20,8 @@ static struct {
     size_t capacity; /* a power of two */
     size_t count;
     size_t bytes; /* the sum of the lengths */
-} registry = {registry_first, REGISTRY_FIRST, 0, 0};
+    size_t owned; /* how many belong to heaps of one's own */
+} registry = {registry_first, REGISTRY_FIRST, 0, 0, 0};
 
 const struct map_table mapped_table = {
     .entries = &registry.slots,
@@ -67,11 +68,19 @@ static void registry_grow(struct mapped_entry *slots) {
         system_unmap_own(old, registry_bytes(old_capacity));
 }
 
+/* Counts bytes that an entry has more now, or by wrapping less. */
+static void registry_count(const struct mapped_entry *entry, size_t more) {
+    registry.bytes += more;
+    if (entry->owner != NULL)
+        store_relaxed(&entry->owner->mapped, entry->owner->mapped + more);
+}
+
 /* It has room. */
 static void registry_put(struct mapped_entry entry) {
     *registry_find(entry.address) = entry;
     registry.count++;
-    registry.bytes += entry.length;
+    store_relaxed(&registry.owned, registry.owned + (entry.owner != NULL));
+    registry_count(&entry, entry.length);
 }
 
 /* False: it is full, and there is no memory to make it larger. */
@@ -88,7 +97,8 @@ static bool registry_insert(struct mapped_entry entry) {
 
 /* Empties a slot and moves up the entries that could no longer be reached over it. */
 static void registry_remove(struct mapped_entry *entry) {
-    registry.bytes -= entry->length;
+    registry_count(entry, -entry->length);
+    store_relaxed(&registry.owned, registry.owned - (entry->owner != NULL));
     size_t hole = (size_t)(entry - registry.slots);
     for (size_t slot = slot_after(hole); registry.slots[slot].address != 0;
          slot = slot_after(slot)) {
@@ -238,15 +248,15 @@ static void *map_aligned(size_t length, size_t alignment) {
 }
 
 /* The block that a mapping is from now on; NULL, and it is unmapped: no memory for the entry. */
-static void *enter(struct mapping mapping, size_t size) {
+static void *enter(struct mapping mapping, size_t size, struct own *owner) {
     bool entered =
-        mapped_enter((struct mapped_entry){mapping.address, mapping.length, size, 0, 0, 0});
+        mapped_enter((struct mapped_entry){mapping.address, mapping.length, size, 0, 0, 0, owner});
     if (!entered)
         unmap_all(&mapping, 1);
     return entered ? (void *)mapping.address : NULL;
 }
 
-void *mapped_allocate(size_t size, size_t alignment, bool *zeroed) {
+void *mapped_allocate_owned(struct own *owner, size_t size, size_t alignment, bool *zeroed) {
     size_t page = system_page(), length = align_up(size, page);
     struct mapping mapping = {0, 0};
     if (length == 0)
@@ -260,13 +270,17 @@ void *mapped_allocate(size_t size, size_t alignment, bool *zeroed) {
             return NULL;
         mapping = (struct mapping){(uintptr_t)ptr, length};
     }
-    return enter(mapping, size);
+    return enter(mapping, size, owner);
+}
+
+void *mapped_allocate(size_t size, size_t alignment, bool *zeroed) {
+    return mapped_allocate_owned(NULL, size, alignment, zeroed);
 }
 
 void *mapped_allocate_apart(size_t size, size_t alignment) {
     size_t page = system_page(), length = align_up(size, page);
     void *ptr = length == 0 ? NULL : region_break_apart(length, size_max(alignment, page));
-    return ptr == NULL ? NULL : enter((struct mapping){(uintptr_t)ptr, length}, size);
+    return ptr == NULL ? NULL : enter((struct mapping){(uintptr_t)ptr, length}, size, NULL);
 }
 
 size_t mapped_size(const void *ptr) {
@@ -275,6 +289,43 @@ size_t mapped_size(const void *ptr) {
     size_t length = entry->address != 0 ? entry->length : 0;
     system_unlock(&mapped_lock);
     return length;
+}
+
+struct own *mapped_owner(const void *ptr) {
+    /* Who asks holds the block: if it is one such, it is counted. */
+    if (likely(load_relaxed(&registry.owned) == 0))
+        return NULL;
+    system_lock(&mapped_lock);
+    const struct mapped_entry *entry = registry_find((uintptr_t)ptr);
+    struct own *owner = entry->address != 0 ? entry->owner : NULL;
+    system_unlock(&mapped_lock);
+    return owner;
+}
+
+/* Takes the next blocks of `owner` out, from *slot on; returns how many, up to SPARE_EXTENTS. */
+static size_t take_owned(const struct own *owner, size_t *slot, struct mapping *taken) {
+    size_t count = 0;
+    system_lock(&mapped_lock);
+    while (*slot < registry.capacity && count < SPARE_EXTENTS) {
+        struct mapped_entry *entry = &registry.slots[*slot];
+        if (entry->address == 0 || entry->owner != owner) {
+            ++*slot;
+            continue;
+        }
+        taken[count++] = (struct mapping){entry->address, entry->length};
+        registry_remove(entry); /* another may take its slot */
+    }
+    system_unlock(&mapped_lock);
+    return count;
+}
+
+void mapped_free_owned(struct own *owner) {
+    struct mapping unmap[SPARE_EXTENTS];
+    while (load_relaxed(&owner->mapped) != 0) {
+        size_t slot = 0, count;
+        while ((count = take_owned(owner, &slot, unmap)) != 0)
+            unmap_all(unmap, count);
+    }
 }
 
 bool mapped_contains(const void *ptr) {
@@ -307,7 +358,7 @@ static bool resize_in_place(struct mapped_entry *entry, size_t length) {
     if (length > old && !spare_take_at(entry->address + old, length - old))
         return false;
     entry->length = length;
-    registry.bytes += length - old;
+    registry_count(entry, length - old);
     if (length < old) {
         struct mapping tail = {entry->address + length, old - length};
         unmap_all(unmap, spare_keep(tail, registry.bytes, unmap));
@@ -331,8 +382,9 @@ static void *remap(struct mapped_entry *entry, size_t length, size_t size) {
         unmap_all(unmap, spare_make_room(length - old, registry.bytes, unmap));
     void *moved = system_remap((void *)entry->address, old, length, true);
     if (moved != NULL) {
+        struct own *owner = entry->owner;
         registry_remove(entry);
-        registry_put((struct mapped_entry){(uintptr_t)moved, length, size, 0, 0, 0});
+        registry_put((struct mapped_entry){(uintptr_t)moved, length, size, 0, 0, 0, owner});
     }
     return moved;
 }
@@ -380,14 +432,14 @@ int mapped_each(int (*visit)(const struct mapped_block *block, void *context), v
         if (entry->address != 0)
             result = visit(&(struct mapped_block){(void *)entry->address, entry->length,
                                                   entry->requested, entry->offset, true,
-                                                  entry->before != 0},
+                                                  entry->before != 0, entry->owner},
                            context);
     }
     struct mapping extent;
     for (size_t i = 0; result == 0 && (extent = spare_extent(i)).length != 0; i++)
-        result =
-            visit(&(struct mapped_block){(void *)extent.address, extent.length, 0, 0, false, false},
-                  context);
+        result = visit(
+            &(struct mapped_block){(void *)extent.address, extent.length, 0, 0, false, false, NULL},
+            context);
     system_unlock(&mapped_lock);
     return result;
 }

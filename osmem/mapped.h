@@ -21,6 +21,7 @@
 
 #include "osmem/invariants.h"
 #include "osmem/map_format.h"
+#include "osmem/own.h"
 #include "osmem/system.h"
 
 extern struct system_lock mapped_lock;
@@ -33,6 +34,7 @@ struct mapped_entry {
     size_t offset; /* of the block in its first page; 0 but in the guarded mode, as what follows */
     size_t before; /* bytes before its pages and behind them that cannot be accessed (fence.h) */
     size_t after;
+    struct own *owner; /* the heap of one's own that it belongs to (own.h); NULL: none */
 };
 
 /* Enters a block; false: no memory. */
@@ -55,6 +57,15 @@ extern const struct map_table mapped_table;
  * reads as zero.
  */
 void *mapped_allocate(size_t size, size_t alignment, bool *zeroed);
+
+/* The same for a heap of one's own, whose `mapped` counts it. */
+void *mapped_allocate_owned(struct own *owner, size_t size, size_t alignment, bool *zeroed);
+
+/* The heap of one's own that the live mapped block at `ptr` belongs to; NULL: it is none such. */
+struct own *mapped_owner(const void *ptr);
+
+/* Unmaps all blocks that belong to a heap of one's own. O(mapped blocks). */
+void mapped_free_owned(struct own *owner);
 
 /*
  * The same from the break, for what the kernel refuses to map and no region holds. It may not read
@@ -92,7 +103,8 @@ struct mapped_block {
     size_t requested; /* what was asked for; 0 for a kept extent */
     size_t offset;    /* of the block in its first page */
     bool live;
-    bool is_fenced; /* in the guarded mode */
+    bool is_fenced;          /* in the guarded mode */
+    const struct own *owner; /* as of the entry */
 };
 
 /* Visits every live block, then every extent kept for later, under the lock; non-zero ends it. */

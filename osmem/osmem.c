@@ -9,8 +9,10 @@
 #include "osmem/conf.h"
 #include "osmem/guard.h"
 #include "osmem/heap.h"
+#include "osmem/heaps.h"
 #include "osmem/hollow.h"
 #include "osmem/index.h"
+#include "osmem/live.h"
 #include "osmem/mapped.h"
 #include "osmem/misuse.h"
 #include "osmem/purge.h"
@@ -39,22 +41,6 @@ static void paranoid(void) {
     enum invariant broken = check_heap(thread_heap);
     if (broken != 0)
         die_internal(check_text(broken));
-}
-
-/* ---- what a pointer stands for ----------------------------------------------------------------
- */
-
-/* Whether a block starts at `ptr`, in a region of ours, that its own heap knows as in use. */
-static bool is_in_use(const void *ptr) {
-    return is_aligned((uintptr_t)ptr, GRANULE_BYTES) &&
-           tags_is_used(region_of(ptr)->lines, region_granule(ptr));
-}
-
-/* Granules of the live heap block at `ptr`, which lies in a region of ours. */
-static size_t heap_block_size(const char *function, const void *ptr) {
-    if (!is_in_use(ptr) || thread_freed_remotely(ptr))
-        die_misused(function, ptr);
-    return tags_size(region_of(ptr)->lines, region_granule(ptr));
 }
 
 /* ---- allocation --------------------------------------------------------------------------------
@@ -382,6 +368,8 @@ static void *heap_realloc(void *ptr, size_t size, struct heap *owner, size_t gra
     bool is_own = owner == thread_heap && (size < MMAP_THRESHOLD || wanted < granules);
     void *block = ptr;
     if (wanted != granules && !(is_own && heap_resize(owner, ptr, granules, wanted))) {
+        if (unlikely(owner->own != NULL))
+            return heaps_resize("realloc", owner->own, ptr, size);
         block = is_own && wanted > granules ? move_ahead(ptr, granules, wanted) : NULL;
         if (block == NULL)
             return move(ptr, granules_bytes(granules), size);
@@ -390,6 +378,9 @@ static void *heap_realloc(void *ptr, size_t size, struct heap *owner, size_t gra
 }
 
 static void *mapped_realloc(void *ptr, size_t size) {
+    struct own *own = mapped_owner(ptr);
+    if (unlikely(own != NULL))
+        return heaps_resize("realloc", own, ptr, size);
     int saved = errno;
     size_t length;
     bool stays_mapped = size >= MMAP_THRESHOLD && size <= PTRDIFF_MAX;
@@ -507,6 +498,22 @@ size_t os_malloc_usable_size(void *ptr) {
     return length;
 }
 
+int os_should_move(void *ptr) {
+    if (ptr == NULL)
+        return 0;
+    struct guarded guarded;
+    if (unlikely(conf.guard) && guard_find("should_move", ptr, &guarded))
+        return 0;
+    struct heap *owner = region_owner(ptr);
+    if (owner == NULL && mapped_size(ptr) == 0)
+        die_misused("should_move", ptr);
+    size_t granules = owner != NULL ? heap_block_size("should_move", ptr) : 0;
+    bool should = owner != NULL && owner == thread_fast_heap && !heap_is_small(owner) &&
+                  sparse_should_move(owner, ptr, granules);
+    paranoid();
+    return should;
+}
+
 struct trim {
     size_t pad;
     bool any;
@@ -535,7 +542,7 @@ int os_malloc_trim(size_t pad) {
 /* ---- the check of everything
  * ----------------------------------------------------------------------- */
 
-static void check_parked(struct heap *heap, void *context) {
+static void check_other(struct heap *heap, void *context) {
     enum invariant *broken = context;
     if (*broken == 0)
         *broken = check_heap(heap);
@@ -546,7 +553,9 @@ int os_heap_check(void) {
     if (thread_heap != &thread_no_heap)
         broken = check_heap(thread_heap);
     if (broken == 0)
-        thread_each_parked(check_parked, &broken);
+        thread_each_parked(check_other, &broken);
+    if (broken == 0)
+        thread_each_own(check_other, &broken);
     if (broken == 0)
         broken = mapped_check();
     uintptr_t value = broken;

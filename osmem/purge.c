@@ -4,6 +4,7 @@
 #include "osmem/freed.h"
 #include "osmem/index.h"
 #include "osmem/merge.h"
+#include "osmem/own.h"
 #include "osmem/slab.h"
 #include "osmem/tags.h"
 
@@ -94,6 +95,8 @@ static size_t unsettled(const struct heap *heap) {
 }
 
 static __attribute__((noinline, cold)) void purge(struct heap *heap, size_t live) {
+    if (own_is_lent(heap->own))
+        return;
     slab_dissolve_vacant(heap);
     if (unsettled(heap) > limit_of(heap, live))
         merge_all(heap);

@@ -14,8 +14,9 @@ static struct {
     struct region *growing; /* the region that ends there, if not wholly committed */
     uintptr_t spare;        /* whole regions [spare, spare_end) not handed out yet */
     uintptr_t spare_end;
-    size_t taken; /* bytes taken from the break so far */
-    bool moved;   /* someone else moved the break: its memory may not read as zero */
+    struct region *released; /* whole regions that were taken back, by `next` */
+    size_t taken;            /* bytes taken from the break so far */
+    bool moved;              /* someone else moved the break: its memory may not read as zero */
 } brk_area;
 
 /* ---- owners -------------------------------------------------------------------------------- */
@@ -39,13 +40,13 @@ static struct heap **owner_slot(const void *ptr) {
     return NULL;
 }
 
-/* Some region is hollow, or was: where its blocks were, the kernel may map others. */
-static bool some_are_hollow;
+/* Some region is hollow or lent, or was: behind what is committed lies what others map or have. */
+static bool some_are_shared;
 
-static __attribute__((noinline, cold)) struct heap *owner_beside_hollow(const void *ptr,
+static __attribute__((noinline, cold)) struct heap *owner_beside_others(const void *ptr,
                                                                         struct heap *owner) {
     const struct region *region = region_of(ptr);
-    if (owner != NULL && load_relaxed(&region->hollow) != 0 &&
+    if (owner != NULL && (load_relaxed(&region->hollow) != 0 || region->is_lent) &&
         region_granule(ptr) >= load_relaxed(&region->committed))
         return NULL;
     return owner;
@@ -54,23 +55,26 @@ static __attribute__((noinline, cold)) struct heap *owner_beside_hollow(const vo
 struct heap *region_owner(const void *ptr) {
     struct heap **slot = owner_slot(ptr);
     struct heap *owner = slot == NULL ? NULL : __atomic_load_n(slot, __ATOMIC_ACQUIRE);
-    return unlikely(load_relaxed(&some_are_hollow)) ? owner_beside_hollow(ptr, owner) : owner;
+    return unlikely(load_relaxed(&some_are_shared)) ? owner_beside_others(ptr, owner) : owner;
 }
 
 void region_set_owner(struct region *region, struct heap *heap) {
     __atomic_store_n(owner_slot(region), heap, __ATOMIC_RELEASE);
 }
 
-/*
- * Makes sure that the region at `base` lies in a zone. The break goes up from the first region,
- * mappings mostly go down.
+/* Puts the near zone around its first region. The break goes up from there, mappings mostly down.
  */
+static void zone_begin(uintptr_t first, bool is_mapped) {
+    size_t below = is_mapped ? NEAR_BYTES - GIB : GIB;
+    store_relaxed(&region_near.base, first > below ? first - below : REGION_BYTES);
+}
+
+/* Makes sure that the region at `base` lies in a zone. */
 static bool zone_covers(uintptr_t base, bool is_mapped) {
     if (owner_slot((void *)base) != NULL)
         return true;
     if (region_near.base == 0) {
-        size_t below = is_mapped ? NEAR_BYTES - GIB : GIB;
-        store_relaxed(&region_near.base, base > below ? base - below : REGION_BYTES);
+        zone_begin(base, is_mapped);
         return true;
     }
     for (unsigned i = 0; i < 2; i++) {
@@ -84,15 +88,18 @@ static bool zone_covers(uintptr_t base, bool is_mapped) {
 
 /* ---- from raw memory to a region ------------------------------------------------------------- */
 
+/* Slack bytes of guarded blocks come with the first of these (guard.c). */
 static struct region *region_format(uintptr_t base, size_t committed_bytes, bool is_zero,
-                                    struct heap *heap) {
+                                    bool is_lent, struct heap *heap) {
     struct region *region = (struct region *)base;
     if (!is_zero)
         memset(region, 0, sizeof *region);
     region->top = REGION_FIRST;
     store_relaxed(&region->committed, (uint32_t)(committed_bytes >> GRANULE_SHIFT));
     region->fresh = is_zero ? REGION_FIRST : REGION_GRANULES;
-    region->slack = conf.exact ? system_map_own(REGION_GRANULES) : NULL;
+    region->is_lent = is_lent;
+    region->slack =
+        conf.requested && !conf.guard && !is_lent ? system_map_own(REGION_GRANULES) : NULL;
     tags_begin(region->lines, REGION_FIRST, true);
     if (heap != NULL)
         region_set_owner(region, heap);
@@ -168,7 +175,7 @@ static struct region *region_from_break(struct heap *heap, size_t granules) {
         if (bytes < REGION_BYTES) {
             if (!zone_covers(base, false))
                 return NULL;
-            struct region *region = region_format(base, bytes, !brk_area.moved, heap);
+            struct region *region = region_format(base, bytes, !brk_area.moved, false, heap);
             brk_area.growing = region;
             return region;
         }
@@ -179,16 +186,55 @@ static struct region *region_from_break(struct heap *heap, size_t granules) {
     if (!zone_covers(base, false))
         return NULL;
     brk_area.spare += REGION_BYTES;
-    return region_format(base, REGION_BYTES, !brk_area.moved, heap);
+    return region_format(base, REGION_BYTES, !brk_area.moved, false, heap);
+}
+
+/* A region that was taken back, if there is one. Under region_lock. */
+static struct region *region_from_released(struct heap *heap) {
+    struct region *region = brk_area.released;
+    if (region == NULL)
+        return NULL;
+    brk_area.released = region->next;
+    bool is_zero = region->fresh == REGION_FIRST;
+    region->next = NULL;
+    return region_format((uintptr_t)region, REGION_BYTES, is_zero, false, heap);
+}
+
+void region_release(struct region *region) {
+    if (region->slack != NULL)
+        system_unmap_own(region->slack, REGION_GRANULES);
+    bool is_zero = system_purge(region, REGION_BYTES);
+    system_lock(&region_lock);
+    region->fresh = is_zero ? REGION_FIRST : REGION_GRANULES;
+    region->next = brk_area.released;
+    brk_area.released = region;
+    system_unlock(&region_lock);
+}
+
+struct region *region_lend(uintptr_t base, size_t bytes, bool is_zero) {
+    struct region *region = NULL;
+    system_lock(&region_lock);
+    /* What the heaps of threads will have is to lie in the near zone, wherever this does. */
+    uintptr_t now = region_near.base == 0 ? system_break() : 0;
+    if (now != 0)
+        zone_begin(align_up(now, REGION_BYTES), false);
+    if (zone_covers(base, true) && *owner_slot((void *)base) == NULL) {
+        region = region_format(base, bytes, is_zero, true, NULL);
+        store_relaxed(&some_are_shared, true);
+    }
+    system_unlock(&region_lock);
+    return region;
 }
 
 struct region *region_create(struct heap *heap, size_t granules) {
     system_lock(&region_lock);
-    struct region *region = region_from_break(heap, granules);
+    struct region *region = region_from_released(heap);
+    if (region == NULL)
+        region = region_from_break(heap, granules);
     if (region == NULL) {
         void *memory = system_map_aligned(REGION_BYTES, REGION_BYTES);
         if (memory != NULL && zone_covers((uintptr_t)memory, true))
-            region = region_format((uintptr_t)memory, REGION_BYTES, true, heap);
+            region = region_format((uintptr_t)memory, REGION_BYTES, true, false, heap);
         else if (memory != NULL)
             system_unmap(memory, REGION_BYTES);
     }
@@ -239,7 +285,7 @@ bool region_hollow(struct region *region, size_t start) {
     /* What stays of the last page is to read as zero as the rest will. */
     memset(first + bytes, 0, granules_bytes(end - start) - bytes);
     /* Before others can find a new mapping there. */
-    store_relaxed(&some_are_hollow, true);
+    store_relaxed(&some_are_shared, true);
     store_relaxed(&region->hollow, (uint32_t)end);
     store_relaxed(&region->committed, (uint32_t)start);
     bool done = system_unmap(first, bytes);

@@ -16,8 +16,8 @@
  * at the old end then ends there, and the next one begins behind the foreign memory.
  *
  * Invariants
- *   R1  region_owner(p) is the heap of the region around p; NULL where no region is ours, or where
- *       it is hollow.
+ *   R1  region_owner(p) is the heap of the region around p; NULL where no region is ours, where it
+ *       is hollow, or behind the end of memory that was lent.
  *   R2  first block <= top <= committed <= REGION_GRANULES (in granules).
  *   R3  a free block starts at top; no start lies behind it.
  *   R4  granules at `fresh` and behind were never handed out and read as zero.
@@ -57,12 +57,15 @@ struct region {
     uint8_t *slack;             /* a byte for each granule (slack.h); may be NULL */
     uint32_t ordinal;           /* check.c's: which of its heap's regions this is */
     uint32_t hollow; /* where `committed` was before the memory was given back (hollow.h); or 0 */
+    bool is_lent;    /* what lies behind `committed` may be anyone's */
     struct region *unmerged_next;         /* of the same heap, with a bit in `unmerged` */
     uint64_t unmerged_words;              /* words of `unmerged` that are not 0 */
     uint64_t unmerged[REGION_LINES / 64]; /* lines that may have free neighbours (merge.h) */
     uint64_t listed[REGION_LINES / 64];   /* lines of pages of small blocks in their bin */
     uint8_t slab_granules[REGION_GRANULES / SLAB_GRANULES]; /* of a page of small blocks, or 0 */
-    uint64_t remote_lines[REGION_LINES / 64]; /* atomic: lines with a bit in `remote` */
+    uint64_t
+        kept[REGION_GRANULES / SLAB_GRANULES / 64 + 1]; /* pages not to be emptied (sparse.h) */
+    uint64_t remote_lines[REGION_LINES / 64];           /* atomic: lines with a bit in `remote` */
     struct tag_line lines[REGION_LINES + 1];
     uint64_t remote[REGION_LINES]; /* atomic: blocks freed by other threads */
     char reserve[REGION_RESERVE] __attribute__((aligned(64)));
@@ -155,6 +158,19 @@ void region_set_owner(struct region *region, struct heap *heap);
  * Its tags say: one untouched end. Takes region_lock. `heap` NULL: the caller sets the owner.
  */
 struct region *region_create(struct heap *heap, size_t granules);
+
+/*
+ * A region in `bytes` of memory at `base` that somebody lends, and which read as zero or not; NULL:
+ * a region is there already, or it lies where none can. The caller sets the owner. Takes
+ * region_lock.
+ */
+struct region *region_lend(uintptr_t base, size_t bytes, bool is_zero);
+
+/*
+ * Takes a whole region back that has no owner any more: its memory goes back to the kernel, its
+ * addresses are for the next region that anyone needs. Takes region_lock.
+ */
+void region_release(struct region *region);
 
 /*
  * Moves `committed` so that `granules` fit behind `top`, or more: the step doubles what is there.

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "osmem/fence.h"
+#include "osmem/heaps.h"
 #include "osmem/mapped.h"
 #include "osmem/slack.h"
 #include "osmem/tags.h"
@@ -17,6 +18,7 @@ struct walk {
     os_heap_visitor *visit;
     void *context;
     size_t heap;
+    const struct own *owner; /* whose mapped blocks are meant; NULL: everybody's */
 };
 
 static int visit(const struct walk *walk, void *address, size_t size, enum os_block_kind kind) {
@@ -44,7 +46,7 @@ static int walk_region(const struct walk *walk, struct region *region) {
 
 static int walk_heap(struct walk *walk, struct heap *heap) {
     int result = 0;
-    walk->heap = heap->number;
+    walk->heap = load_relaxed(&heap->number);
     for (struct region *region = __atomic_load_n(&heap->regions, __ATOMIC_ACQUIRE);
          region != NULL && result == 0; region = region->next)
         result = walk_region(walk, region);
@@ -52,22 +54,35 @@ static int walk_heap(struct walk *walk, struct heap *heap) {
 }
 
 static int walk_mapped(const struct mapped_block *block, void *context) {
-    return visit(context, block->address, block->size,
+    struct walk *walk = context;
+    if (walk->owner != NULL && block->owner != walk->owner)
+        return 0;
+    walk->heap = block->owner != NULL ? load_relaxed(&block->owner->heap->number) : (size_t)-1;
+    return visit(walk, block->address, block->size,
                  block->live ? OS_BLOCK_MAPPED : OS_BLOCK_CACHED);
 }
 
 /* The lock keeps regions from changing hands; a heap's own thread may still add one. */
 int os_heap_walk(os_heap_visitor *visitor, void *context) {
-    struct walk walk = {visitor, context, 0};
+    struct walk walk = {visitor, context, 0, NULL};
     int result = 0;
     system_lock(&region_lock);
     for (struct heap *heap = thread_first_heap(); heap != NULL && result == 0; heap = heap->next)
         result = walk_heap(&walk, heap);
     system_unlock(&region_lock);
-    walk.heap = (size_t)-1;
     if (result == 0)
         result = mapped_each(walk_mapped, &walk);
     return result != 0 ? result : fence_each(walk_mapped, &walk);
+}
+
+int os_heap_walk_of(struct os_heap *handle, os_heap_visitor *visitor, void *context) {
+    struct own *own = heaps_lock("heap_walk_of", handle);
+    struct walk walk = {visitor, context, 0, own};
+    int result = walk_heap(&walk, own->heap);
+    if (result == 0)
+        result = mapped_each(walk_mapped, &walk);
+    system_unlock(&own->lock);
+    return result;
 }
 
 /* ---- the counters -----------------------------------------------------------------------------
@@ -77,6 +92,7 @@ struct count {
     struct os_stats *stats;
     struct stats_class *classes; /* NULL: not wanted */
     uintptr_t active_end;        /* where the pages end that are counted as active in the region */
+    const struct own *owner;     /* of the mapped blocks that count_owned counts; NULL: no heap */
 };
 
 static struct stats_class *class_of(const struct count *count, size_t size) {
@@ -151,7 +167,7 @@ static int count_block(const struct os_block *block, void *context) {
 }
 
 static void count_heap(struct heap *heap, struct count *count) {
-    struct walk walk = {count_block, count, 0};
+    struct walk walk = {count_block, count, 0, NULL};
     walk_heap(&walk, heap);
     for (struct region *region = __atomic_load_n(&heap->regions, __ATOMIC_ACQUIRE); region != NULL;
          region = region->next) {
@@ -166,6 +182,19 @@ static void count_all_mapped(struct count *count) {
     fence_each(count_mapped, count);
 }
 
+static int count_owned(const struct mapped_block *block, void *context) {
+    const struct count *count = context;
+    return block->owner == count->owner ? count_mapped(block, context) : 0;
+}
+
+/* A heap, and the mapped blocks that belong to it. */
+static void count_whole(struct heap *heap, struct count *count) {
+    count_heap(heap, count);
+    count->owner = heap->own;
+    if (heap->own != NULL)
+        mapped_each(count_owned, count);
+}
+
 static void finish(struct os_stats *stats) {
     struct system_calls calls = system_calls();
     stats->heap = stats->allocated + stats->free + stats->untouched + stats->metadata;
@@ -177,7 +206,7 @@ static void finish(struct os_stats *stats) {
 }
 
 void os_malloc_stats(struct os_stats *stats) {
-    struct count count = {stats, NULL, 0};
+    struct count count = {stats, NULL, 0, NULL};
     *stats = (struct os_stats){0};
     system_lock(&region_lock);
     for (struct heap *heap = thread_first_heap(); heap != NULL; heap = heap->next)
@@ -188,12 +217,13 @@ void os_malloc_stats(struct os_stats *stats) {
 }
 
 /* False: there is no such heap. */
-static bool count_heap_numbered(size_t index, struct count *count) {
+static bool count_heap_numbered(size_t index, struct count *count,
+                                void (*count_one)(struct heap *heap, struct count *count)) {
     *count->stats = (struct os_stats){0};
     system_lock(&region_lock);
     for (struct heap *heap = thread_first_heap(); heap != NULL; heap = heap->next) {
         if (heap->number == index)
-            count_heap(heap, count);
+            count_one(heap, count);
     }
     system_unlock(&region_lock);
     finish(count->stats);
@@ -201,8 +231,8 @@ static bool count_heap_numbered(size_t index, struct count *count) {
 }
 
 int os_heap_stats(size_t index, struct os_stats *stats) {
-    struct count count = {stats, NULL, 0};
-    if (count_heap_numbered(index, &count))
+    struct count count = {stats, NULL, 0, NULL};
+    if (count_heap_numbered(index, &count, count_whole))
         return 0;
     *stats = (struct os_stats){0};
     errno = EINVAL;
@@ -210,14 +240,23 @@ int os_heap_stats(size_t index, struct os_stats *stats) {
 }
 
 bool stats_heap(size_t index, struct stats_part *part) {
-    struct count count = {&part->stats, part->classes, 0};
+    struct count count = {&part->stats, part->classes, 0, NULL};
     *part = (struct stats_part){0};
-    return count_heap_numbered(index, &count);
+    return count_heap_numbered(index, &count, count_heap);
 }
 
 void stats_mapped(struct stats_part *part) {
-    struct count count = {&part->stats, part->classes, 0};
+    struct count count = {&part->stats, part->classes, 0, NULL};
     *part = (struct stats_part){0};
     count_all_mapped(&count);
     finish(&part->stats);
+}
+
+void os_heap_stats_of(struct os_heap *handle, struct os_stats *stats) {
+    *stats = (struct os_stats){0};
+    struct own *own = heaps_lock("heap_stats_of", handle);
+    struct count count = {stats, NULL, 0, NULL};
+    count_whole(own->heap, &count);
+    system_unlock(&own->lock);
+    finish(stats);
 }

@@ -24,7 +24,10 @@ struct stats_part {
     struct stats_class classes[STATS_CLASSES];
 };
 
-/* Counts the heap of that number; false: there is none, nor any above it. O(heap). */
+/*
+ * Counts the heap of that number, without mapped blocks that belong to it; false: there is none,
+ * nor any above it. O(heap).
+ */
 bool stats_heap(size_t index, struct stats_part *part);
 
 /* Counts the mapped blocks. */

@@ -94,9 +94,11 @@ uint32_t system_milliseconds(void);
  * A recursive mutual exclusion lock. fork(2) takes both, and what its other handlers allocate then
  * takes them again; so it can be called, too, where the same thread was interrupted holding one.
  * Ranks, in the order in which they may be taken together:
- *   1  regions    region.c: the break, the spare regions, the list of heaps, parking
- *   2  mapped     mapped.c: the registry of mapped blocks
- *   3  options    conf.c: held once, while they are read
+ *   1  own heaps  thread.c: which heaps of one's own there are
+ *   2  own heap   own.h: each of them
+ *   3  regions    region.c: the break, the spare regions, the list of heaps, parking
+ *   4  mapped     mapped.c: the registry of mapped blocks
+ *   5  options    conf.c: held once, while they are read
  */
 struct system_lock {
     uint32_t word;  /* 0, or the holder's thread id, and whether someone waits */

@@ -7,12 +7,17 @@
 #include "osmem/index.h"
 #include "osmem/mapped.h"
 #include "osmem/merge.h"
+#include "osmem/own.h"
 #include "osmem/tags.h"
 #include "utils/die.h"
 
 struct heap thread_no_heap;
 __thread struct heap *thread_heap = &thread_no_heap;
 __thread struct heap *thread_fast_heap = &thread_no_heap;
+
+/* All heaps of one's own; under own_lock, so while that is held none comes or goes. */
+static struct own *own_first;
+static struct system_lock own_lock;
 
 /* Written under region_lock. */
 static struct {
@@ -231,7 +236,15 @@ static void thread_exit(void *context) {
 /* ---- fork -------------------------------------------------------------------------------------
  */
 
+/* Calls `act` on the lock of each heap of one's own. Under own_lock. */
+static void each_own_lock(void (*act)(struct system_lock *lock)) {
+    for (struct own *own = own_first; own != NULL; own = own->next)
+        act(&own->lock);
+}
+
 static void fork_prepare(void) {
+    system_lock(&own_lock);
+    each_own_lock(system_lock);
     system_lock(&region_lock);
     system_lock(&mapped_lock);
 }
@@ -239,12 +252,17 @@ static void fork_prepare(void) {
 static void fork_parent(void) {
     system_unlock(&mapped_lock);
     system_unlock(&region_lock);
+    each_own_lock(system_unlock);
+    system_unlock(&own_lock);
 }
 
 static void fork_child(void) {
     system_thread_forked();
     for (struct heap *heap = heaps.first; heap != NULL; heap = heap->next) {
-        if (heap != thread_heap && heap->merged_into == NULL && !heap->parked) {
+        if (heap->own != NULL) {
+            if (remote_used)
+                remote_relist(heap);
+        } else if (heap != thread_heap && heap->merged_into == NULL && !heap->parked) {
             heap->watched = 0;
             heap->unsure = true;
             park(heap);
@@ -256,6 +274,8 @@ static void fork_child(void) {
         thread_heap->watched = system_thread_id();
     system_unlock_forked(&mapped_lock);
     system_unlock_forked(&region_lock);
+    each_own_lock(system_unlock_forked);
+    system_unlock_forked(&own_lock);
 }
 
 /* ---- a heap for a new thread --------------------------------------------------------------------
@@ -308,26 +328,94 @@ static struct heap *attach(size_t granules) {
     return heap;
 }
 
+/* ---- heaps of one's own ------------------------------------------------------------------------
+ */
+
+void thread_enter_own(struct heap *heap) {
+    system_lock(&own_lock);
+    heap->own->next = own_first;
+    own_first = heap->own;
+    system_lock(&region_lock);
+    region_set_owner(heap->regions, heap);
+    register_heap(heap);
+    system_unlock(&region_lock);
+    system_unlock(&own_lock);
+}
+
+/* Takes a heap out of the list. Under region_lock. */
+static void unregister_heap(struct heap *heap) {
+    struct heap *before = NULL, **link = &heaps.first;
+    for (; *link != heap; link = &before->next)
+        before = *link;
+    store_relaxed(link, heap->next);
+    if (heaps.last == heap)
+        heaps.last = before;
+    heaps.count--;
+    for (struct heap *next = heap->next; next != NULL; next = next->next)
+        store_relaxed(&next->number, next->number - 1);
+}
+
+void thread_leave_own(struct heap *heap) {
+    system_lock(&own_lock);
+    struct own **link = &own_first;
+    while (*link != heap->own)
+        link = &(*link)->next;
+    *link = heap->own->next;
+    system_lock(&region_lock);
+    unregister_heap(heap);
+    for (struct region *region = heap->regions; region != NULL; region = region->next)
+        region_set_owner(region, NULL);
+    system_unlock(&region_lock);
+    system_unlock(&own_lock);
+}
+
+void thread_each_own(void (*act)(struct heap *heap, void *context), void *context) {
+    system_lock(&own_lock);
+    for (struct own *own = own_first; own != NULL; own = own->next) {
+        system_lock(&own->lock);
+        act(own->heap, context);
+        system_unlock(&own->lock);
+    }
+    system_unlock(&own_lock);
+}
+
+/* ---- allocation --------------------------------------------------------------------------------
+ */
+
 static void *allocate(struct heap *heap, size_t granules, size_t alignment) {
     return alignment <= GRANULE_BYTES ? heap_allocate(heap, granules)
                                       : heap_allocate_aligned(heap, granules, alignment);
 }
 
-void *thread_allocate(size_t granules, size_t alignment) {
-    size_t room = granules + alignment / GRANULE_BYTES - 1;
-    if (room > REGION_CAPACITY)
-        return NULL;
-    struct heap *heap = thread_heap;
-    if (heap == &thread_no_heap && (heap = attach(room)) == NULL)
-        return NULL;
+/* Granules that surely hold a block at this alignment. */
+static size_t room_for(size_t granules, size_t alignment) {
+    return granules + alignment / GRANULE_BYTES - 1;
+}
+
+/* From a heap that takes in what others freed, and grows if it must. */
+static void *serve(struct heap *heap, size_t granules, size_t alignment) {
+    size_t room = room_for(granules, alignment);
     thread_take_in(heap);
     for (;;) {
         void *block = allocate(heap, granules, alignment);
         if (block != NULL)
             return block;
-        if (!adopt_parked(heap) && !heap_grow(heap, room))
+        if (!(heap->own == NULL && adopt_parked(heap)) && !heap_grow(heap, room))
             return alignment <= GRANULE_BYTES ? heap_allocate_unindexed(heap, granules) : NULL;
     }
+}
+
+void *thread_allocate(size_t granules, size_t alignment) {
+    size_t room = room_for(granules, alignment);
+    struct heap *heap = thread_heap;
+    if (room > REGION_CAPACITY || (heap == &thread_no_heap && (heap = attach(room)) == NULL))
+        return NULL;
+    return serve(heap, granules, alignment);
+}
+
+void *thread_allocate_own(struct heap *heap, size_t granules, size_t alignment) {
+    return room_for(granules, alignment) > REGION_CAPACITY ? NULL
+                                                           : serve(heap, granules, alignment);
 }
 
 void thread_each_parked(void (*act)(struct heap *heap, void *context), void *context) {

@@ -7,6 +7,9 @@
  * the bitmap, and the owner's list of regions that have such frees, are touched by the first free
  * after they were taken in, so a batch of frees costs one atomic operation each.
  *
+ * Heaps of one's own (own.h) are in the same list, but used by whoever holds their lock; what is
+ * freed by plain os_free, by any thread, is a free by another.
+ *
  * A heap whose thread ends is parked, and adopted whole by the next new thread, or dissolved into a
  * heap that is about to grow. After fork(2) the heaps of the threads that the child does not have
  * are parked too, as `unsure`: they are used only if their tags are found sound.
@@ -15,7 +18,8 @@
  *   P1  a set bit of `remote` is a block in use that its heap has not taken in.
  *   P2  a word of `remote` that is not 0 has its bit in remote_lines, or the thread that set the
  *       word's first bit is about to set it; the same for remote_lines and the owner's list.
- *   P3  a heap is used by one thread, or parked, or merged into another (and empty).
+ *   P3  a heap is used by one thread, or parked, or merged into another (and empty); or is
+ *       somebody's own.
  */
 #ifndef OSMEM_OSMEM_THREAD_H
 #define OSMEM_OSMEM_THREAD_H
@@ -48,6 +52,9 @@ void thread_prepare(void);
 /* A block of `granules`, at `alignment` bytes, for the calling thread; NULL: no memory. */
 void *thread_allocate(size_t granules, size_t alignment);
 
+/* The same for a heap of one's own, whose lock the caller holds. */
+void *thread_allocate_own(struct heap *heap, size_t granules, size_t alignment);
+
 /*
  * Frees a block in use of another heap. False when it was freed so before. Lock-free; any thread,
  * with or without a heap of its own.
@@ -65,6 +72,17 @@ struct heap *thread_first_heap(void);
 
 /* Where thread_first_heap() stands in memory, for who reads that from outside (map_format.h). */
 extern struct heap *const *const thread_heaps;
+
+/*
+ * A heap of one's own, with one region, joins the list; or leaves it: then its regions have no
+ * owner any more, and each heap behind it has a number less by one. Under own_lock, which is taken
+ * here.
+ */
+void thread_enter_own(struct heap *heap);
+void thread_leave_own(struct heap *heap);
+
+/* Calls `act` on each heap of one's own, under its lock. */
+void thread_each_own(void (*act)(struct heap *heap, void *context), void *context);
 
 /* Takes in what was freed of each heap that no thread uses, and calls `act` on it, under the lock.
  */

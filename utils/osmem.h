@@ -127,6 +127,19 @@ OSMEM_API size_t os_malloc_usable_size(void *ptr);
  */
 OSMEM_API int os_malloc_trim(size_t pad);
 
+/*
+ * Non-zero if moving the block at `ptr` helps to give pages back: by os_malloc of the same size, a
+ * copy, and os_free of the old one, at once, by the same thread. Then it lies on one of the emptier
+ * pages of blocks of its size, the new block will lie on a fuller one, and when all blocks for
+ * which this is said have moved, a last os_malloc_trim gives the emptied pages back. Only said of
+ * blocks of up to 512 bytes of the calling thread's heap, when that is larger than 1 MiB: others
+ * have pages to themselves, or holes that best fit fills. Not in the guarded mode, nor with
+ * requested:on, nor for blocks of heaps of one's own. 0 for NULL. Misuse is detected as by os_free.
+ * Cost: a few looks at tags, amortised; at times O(pages of its size). examples/compaction.c;
+ * docs/heaps.md.
+ */
+OSMEM_API int os_should_move(void *ptr);
+
 /* ---- statistics: what the allocator holds ------------------------------------------------- */
 
 struct os_stats {
@@ -143,9 +156,9 @@ struct os_stats {
     size_t mapped_blocks;    /* how many */
     size_t mapped_cached;    /* bytes in mappings kept for sizes that come again */
     size_t resident;         /* bytes of all the above in physical memory now (mincore(2)) */
-    size_t heaps;            /* heaps counted: one for a thread, parked ones included */
-    size_t sbrk_calls;       /* break extensions, mappings, unmappings, … since the start; */
-    size_t mmap_calls;       /* these five are of the process, also in os_heap_stats */
+    size_t heaps;      /* heaps counted: one for a thread, parked ones and one's own included */
+    size_t sbrk_calls; /* break extensions, mappings, unmappings, … since the start; */
+    size_t mmap_calls; /* these five are of the process, also in os_heap_stats */
     size_t munmap_calls;
     size_t mremap_calls;
     size_t madvise_calls;
@@ -161,7 +174,8 @@ OSMEM_API void os_malloc_stats(struct os_stats *stats);
 
 /*
  * The same for the heap number `index` (0 … heaps - 1, in order of creation; mapped blocks belong
- * to no heap and count 0). Returns 0, or -1 with EINVAL when there is no such heap.
+ * to no heap and count 0, but for those of a heap of one's own). Returns 0, or -1 with EINVAL when
+ * there is no such heap.
  */
 OSMEM_API int os_heap_stats(size_t index, struct os_stats *stats);
 
@@ -194,7 +208,8 @@ struct os_block {
     void *address;
     size_t size; /* bytes, a multiple of 16; mapped: of the page size */
     enum os_block_kind kind;
-    size_t heap; /* number of the owning heap, as in os_heap_stats; mapped: (size_t)-1 */
+    size_t heap; /* number of the owning heap, as in os_heap_stats; mapped, and no heap's own:
+                  * (size_t)-1 */
 };
 
 /* Called for each block; a non-zero return ends the walk. It may not allocate or free by os_*. */
@@ -221,12 +236,122 @@ OSMEM_API int os_heap_walk(os_heap_visitor *visit, void *context);
 OSMEM_API int os_heap_map(const char *path);
 
 /*
- * Checks every invariant of the calling thread's heap, of the parked heaps and of the registry of
- * mapped blocks. Returns 0, or the number of the first broken invariant (docs/design.md lists
- * them), with one line about it on standard error. Cost: O(heap). Needs 1/128 of the heap as
- * scratch memory for its duration, and skips the checks of the index when it cannot have that.
+ * Checks every invariant of the calling thread's heap, of the parked heaps, of heaps of one's own
+ * and of the registry of mapped blocks. Returns 0, or the number of the first broken invariant
+ * (docs/design.md lists them), with one line about it on standard error. Cost: O(heap). Needs 1/128
+ * of the heap as scratch memory for its duration, and skips the checks of the index when it cannot
+ * have that.
  */
 OSMEM_API int os_heap_check(void);
+
+/* ---- heaps of one's own -------------------------------------------------------------------- */
+
+/*
+ * A heap that the program makes, beside those of its threads: with bounds, or in memory of its
+ * choice, and destroyed as a whole. Any thread may use it, one at a time: each call takes the
+ * heap's lock. Its blocks are like those of os_malloc (alignment, placement, errors, misuse), but
+ * they are not guarded in the guarded mode. When to use one: docs/heaps.md.
+ */
+struct os_heap;
+
+/* Memory that is lent begins to be used at the first multiple of this. */
+#define OS_HEAP_ALIGNMENT ((size_t)4 << 20)
+
+/* Of each so many bytes of a heap, its own part for tags and index is this at most. */
+#define OS_HEAP_OVERHEAD ((size_t)192 << 10)
+
+/*
+ * The heap cannot serve a request for `size` bytes. May free blocks of the heap, or do anything
+ * else that may make room; no lock is held. Returns non-zero for one more try, 0 for NULL.
+ */
+typedef int os_heap_exhausted(struct os_heap *heap, size_t size, void *context);
+
+/* What is 0 or NULL is as if it were not there. */
+struct os_heap_options {
+    size_t size;      /* sizeof(struct os_heap_options): later versions may have more members */
+    const char *name; /* for messages; copied, up to 31 bytes */
+
+    /*
+     * Bytes that all blocks of the heap, free memory between them and at its end, and its mapped
+     * blocks may take together, ever. The allocator's own part comes on top: up to OS_HEAP_OVERHEAD
+     * in each OS_HEAP_ALIGNMENT, of which what was never needed is not in memory.
+     */
+    size_t cap;
+
+    /*
+     * Memory to live in, until os_heap_destroy: any number of bytes, readable and writable; what
+     * lies behind its first multiple of OS_HEAP_ALIGNMENT is used, and must be more than
+     * OS_HEAP_OVERHEAD. Everything is in it, blocks of up to OS_HEAP_ALIGNMENT - OS_HEAP_OVERHEAD
+     * bytes; no system call is made, and none of its pages is given back. NULL: the kernel's.
+     */
+    void *memory;
+    size_t memory_size;
+    int memory_is_zero; /* non-zero: it reads as zero now, which saves clearing it */
+
+    /*
+     * Called, once for a request, when it cannot be served: at the cap, at the end of the memory
+     * lent, or when the kernel refuses; but not for sizes that could never be.
+     */
+    os_heap_exhausted *exhausted;
+    void *context; /* passed to it */
+};
+
+/*
+ * Makes a heap; options NULL: all as if not there. NULL with EINVAL when the options are none of
+ * this version's, or the memory is too small or belongs to a heap; with ENOMEM when there is none.
+ * Cost: some page faults, and 4 MiB of address space, which a destroyed heap left if there was one.
+ */
+OSMEM_API struct os_heap *os_heap_create(const struct os_heap_options *options) OSMEM_USE_RESULT;
+
+/*
+ * Frees all blocks of the heap, and the heap: its pages go back to the kernel, its address space to
+ * the next heap; what was lent is the caller's again. No other thread may use the heap or free one
+ * of its blocks meanwhile. Afterwards both are misuse, and found where no other heap is at that
+ * address. NULL does nothing. errno is kept.
+ * Cost: O(its regions and all mapped blocks), whatever the number of its blocks.
+ */
+OSMEM_API void os_heap_destroy(struct os_heap *heap);
+
+/*
+ * os_malloc and its companions for the heap. A block of it may as well be given to os_free, which
+ * takes no lock, and to os_realloc, where it stays in its heap; os_free_sized and
+ * os_malloc_usable_size take it too. To give one of these a block of any other heap is misuse and
+ * dies with a message, and so is a `heap` that is none. Bounded by the options, out of memory is
+ * NULL with ENOMEM. Requests of MMAP_THRESHOLD and more are mapped, or lie in the heap's regions
+ * where that is not to be. Cost: as of os_malloc, and an uncontended lock.
+ */
+OSMEM_API void *os_heap_malloc(struct os_heap *heap, size_t size) OSMEM_ALLOCATES(alloc_size(2));
+OSMEM_API void *os_heap_calloc(struct os_heap *heap, size_t count, size_t size)
+    OSMEM_ALLOCATES(alloc_size(2, 3));
+OSMEM_API void *os_heap_realloc(struct os_heap *heap, void *ptr, size_t size)
+    __attribute__((alloc_size(3))) OSMEM_USE_RESULT;
+OSMEM_API void *os_heap_aligned_alloc(struct os_heap *heap, size_t alignment, size_t size)
+    OSMEM_ALLOCATES(alloc_align(2), alloc_size(3));
+OSMEM_API void os_heap_free(struct os_heap *heap, void *ptr);
+OSMEM_API size_t os_heap_malloc_usable_size(struct os_heap *heap, void *ptr);
+
+/*
+ * os_malloc_trim for the heap: gives its whole free pages back, but for `pad` bytes of the
+ * untouched end; returns 1 if there were any, else 0. What is lent is never given back.
+ */
+OSMEM_API int os_heap_trim(struct os_heap *heap, size_t pad);
+
+/* What it was called, or "". */
+OSMEM_API const char *os_heap_name(struct os_heap *heap);
+
+/*
+ * Its number now, as in os_heap_stats and os_heap_walk, which tell of it among the others. When a
+ * heap is destroyed, those that were created after it have a number less by one.
+ */
+OSMEM_API size_t os_heap_number(struct os_heap *heap);
+
+/*
+ * os_heap_stats, os_heap_walk and os_heap_check for this heap and its mapped blocks alone, under
+ * its lock: exact whatever other threads do. The visitor may not use the heap.
+ */
+OSMEM_API void os_heap_stats_of(struct os_heap *heap, struct os_stats *stats);
+OSMEM_API int os_heap_walk_of(struct os_heap *heap, os_heap_visitor *visit, void *context);
+OSMEM_API int os_heap_check_of(struct os_heap *heap);
 
 #ifdef __cplusplus
 }

@@ -52,7 +52,7 @@ constexpr Row TABLE[] = {
     {MALLOC, 4096, {32, 6, 3, 1}},
     {FREE, 4096, {70, 11, 4, 3}},
     {CALLOC, 32, {41, 6, 3, 2}},
-    {REALLOC, 100, {139, 10, 1, 27}},
+    {REALLOC, 100, {115, 10, 0, 19}},
 };
 // clang-format on
 

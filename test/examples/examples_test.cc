@@ -76,6 +76,39 @@ TEST(HeapWalk, DrawsTheHolesAndCountsTheBlocks) {
     EXPECT_GE(mapped.bytes, 1024u * 1024u);
 }
 
+TEST(OwnHeap, ServesWhatItsCapAllows) {
+    const ShellResult result = shell("examples/own_heap");
+    EXPECT_EQ(result.status, 0) << result.error;
+    const std::vector<std::string> lines = lines_of(result.output);
+    ASSERT_EQ(lines.size(), 9u) << result.output;
+    EXPECT_EQ(lines[1], "  served: 101 blocks, at most 65536 bytes");
+    EXPECT_EQ(lines[3], "  no room for 25 bytes: the cache goes");
+    EXPECT_EQ(lines[4], "  served: 1500 blocks, at most 65536 bytes");
+    EXPECT_EQ(lines[6], "  no room for 25 bytes: the cache goes");
+    // Each word takes 32 bytes of the cap, and nothing else does.
+    EXPECT_EQ(lines[7], "  given up: 2048 blocks, at most 65536 bytes");
+    EXPECT_EQ(lines[8], "at the end: 0 blocks");
+}
+
+// The cut in percent that it tells of, or -1.
+int cut_by(const std::string &arguments) {
+    const ShellResult result = shell("examples/compaction " + arguments);
+    EXPECT_EQ(result.status, 0) << result.error << result.output;
+    const std::vector<std::string> lines = lines_of(result.output);
+    size_t moved, entries;
+    int cut = -1;
+    if (lines.size() != 4 ||
+        std::sscanf(lines[3].c_str(), "%zu of %zu entries moved, memory cut by %d %%", &moved,
+                    &entries, &cut) != 3)
+        ADD_FAILURE() << result.output;
+    return cut;
+}
+
+TEST(Compaction, CutsTheMemoryOfASparseHeap) {
+    EXPECT_GE(cut_by(""), 60);
+    EXPECT_LT(cut_by("all"), 30) << "moving is of no use without the hint";
+}
+
 TEST(DropIn, IsServedByOsmemThroughout) {
     const ShellResult result = shell("examples/drop_in");
     EXPECT_EQ(result.status, 0) << result.error;

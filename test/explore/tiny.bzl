@@ -47,7 +47,7 @@ _TINY = {
     "QUICK_BYTES": "32",
     "QUICK_MAX": "4",
     "QUICK_SHARED": "2",
-    "REGION_RESERVE": "5 * KIB",
+    "REGION_RESERVE": "6 * KIB",
     "SLAB_GRANULES": "(size_t)64",
     "STALE_LIMIT": "2",
     "SYSTEM_MARGIN": "64",

@@ -4,8 +4,10 @@
  * so that the suites can tell them from the C library's.
  *
  *     calls            each of the allocation functions once or more, see calls()
- *     pairs N          N times malloc(5000 + i % 1000) and free, then `left` as 5 more are not
- * freed exchange N       two threads hand N blocks to each other, freed at once by who gets them
+ *     pairs N          N times malloc(5000 + i % 1000) and free, then 5 more that are not freed
+ *     exchange N       two threads hand N blocks to each other, freed at once by who gets them
+ *     swap N           four threads put N blocks each into any of a few places, at random, and free
+ *                      or resize what was there before
  *     threads N        N threads one after the other, each with one block of its own
  *     end HOW          one block, then exit, _exit, kill (SIGKILL), abort, or a child by fork,
  * vfork reopen           closes all descriptors, opens a file at each, then allocates much grow a
@@ -15,6 +17,7 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -101,6 +104,45 @@ static int exchange(size_t count) {
         return 1;
     pthread_join(producer, NULL);
     pthread_join(consumer, NULL);
+    return 0;
+}
+
+/* ---- blocks that are handed on at random -------------------------------------------------------
+ */
+
+enum { SWAPPERS = 4, PLACES = 8 };
+static void *places[PLACES];
+
+static void *swap_some(void *number) {
+    uint64_t random = 0x9e3779b97f4a7c15u * ((uintptr_t)number + 1);
+    for (size_t i = 0; i < exchanges; i++) {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        void **place = &places[random % PLACES];
+        void *ptr = malloc(16 + random / 16 % 8 * 16);
+        ptr = __atomic_exchange_n(place, ptr, __ATOMIC_ACQ_REL);
+        if (ptr != NULL && random >> 60 == 0) {
+            ptr = realloc(ptr, 16 + random / 128 % 4096);
+            ptr = __atomic_exchange_n(place, ptr, __ATOMIC_ACQ_REL);
+        }
+        free(ptr);
+        if ((random >> 32) % 256 == 0) /* for machines with less processors */
+            sched_yield();
+    }
+    return NULL;
+}
+
+static int swap(size_t count) {
+    pthread_t swappers[SWAPPERS];
+    exchanges = count;
+    for (uintptr_t i = 0; i < SWAPPERS; i++)
+        if (pthread_create(&swappers[i], NULL, swap_some, (void *)i) != 0)
+            return 1;
+    for (size_t i = 0; i < SWAPPERS; i++)
+        pthread_join(swappers[i], NULL);
+    for (size_t i = 0; i < PLACES; i++)
+        free(places[i]);
     return 0;
 }
 
@@ -226,6 +268,8 @@ int main(int argc, char **argv) {
         return pairs((size_t)atol(value));
     if (strcmp(task, "exchange") == 0)
         return exchange((size_t)atol(value));
+    if (strcmp(task, "swap") == 0)
+        return swap((size_t)atol(value));
     if (strcmp(task, "threads") == 0)
         return threads((size_t)atol(value));
     if (strcmp(task, "end") == 0)

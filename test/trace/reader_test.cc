@@ -70,6 +70,54 @@ TEST(Order, ChunksOfAThreadFollowEachOther) {
     EXPECT_EQ(read(maker), "+0 +1 -1");
 }
 
+// A thread that goes on in a chunk which another one has left long ago.
+TEST(Order, ChunksFollowEachOtherByTheirEventsNotByTheirBeginnings) {
+    Maker maker;
+    maker.chunk(0, 10).allocate(300, 0x1000, 1).chunk(0, 100).allocate(110, 0x1000, 2);
+    maker.release(120, 0x1000);
+    EXPECT_EQ(read(maker), "+0 -0 +1");
+}
+
+// What a processor does when it works ahead.
+TEST(Order, AnEventThatIsEarlyWaitsForTheOneThatMustPrecedeIt) {
+    Maker frees;
+    frees.chunk(0, 0).allocate(100, 0x1000, 1).allocate(200, 0x2000, 1);
+    frees.chunk(1, 0).release(90, 0x1000).release(150, 0x2000);
+    EXPECT_EQ(read(frees), "+0 -0 +1 -1");
+    Maker allocates;
+    allocates.chunk(0, 0).allocate(10, 0x1000, 1).release(100, 0x1000);
+    allocates.chunk(1, 0).allocate(90, 0x1000, 2).release(95, 0x1000);
+    EXPECT_EQ(read(allocates), "+0 -0 +1 -1");
+    Maker moves;
+    moves.chunk(0, 0).allocate(10, 0x1000, 1).resize(50, 60, 0x1000, 0x2000, 2);
+    moves.release(70, 0x2000);
+    moves.chunk(1, 0).allocate(40, 0x1000, 3).resize(61, 65, 0x1000, 0x2000, 4);
+    EXPECT_EQ(read(moves), "+0 +1 =0 -0 =1");
+}
+
+TEST(Order, TimesNeverGoBack) {
+    Maker maker;
+    maker.chunk(0, 0).allocate(100, 0x1000, 1).chunk(1, 0).release(90, 0x1000);
+    TraceReader trace(maker.write());
+    const std::vector<TraceEvent> events = events_of(trace);
+    EXPECT_EQ(events[0].time_ns, 100u);
+    EXPECT_EQ(events[1].time_ns, 100u);
+}
+
+// Whatever is not there cannot be waited for.
+TEST(Order, WhoWaitsForNothingGoesOn) {
+    Maker early;
+    early.chunk(0, 0).release(10, 0x1000).allocate(20, 0x5000, 1);
+    early.chunk(1, 0).allocate(30, 0x3000, 1).allocate(40 + TRACE_EARLY_MOST_NS, 0x1000, 2);
+    TraceReader trace(early.write());
+    EXPECT_EQ(text_of(events_of(trace)), "+0 -? +1 +2");
+    EXPECT_EQ(trace.unknown_blocks(), 1u);
+    Maker each_other;
+    each_other.chunk(0, 0).release(10, 0x1000).allocate(20, 0x2000, 1);
+    each_other.chunk(1, 0).release(11, 0x2000).allocate(21, 0x1000, 2);
+    EXPECT_EQ(read(each_other), "-? +0 -0 +1");
+}
+
 // Another thread gets the old address while realloc is still copying.
 TEST(Order, AMovingBlockGivesItsAddressUpWhenTheCallBegins) {
     Maker maker;

@@ -214,6 +214,45 @@ TEST_P(Exchange, IsInTheOrderInWhichItHappened) {
 INSTANTIATE_TEST_SUITE_P(Clocks, Exchange,
                          testing::Values("", "--as-is", "--clock monotonic", "--stacks 5000"));
 
+class Swap : public testing::TestWithParam<const char *> {};
+
+// Four threads and eight places. A processor that works ahead looks at its clock before it has the
+// pointer: it is the reader that gets the order right. TEST_ROUNDS says how often; each is another
+// interleaving.
+TEST_P(Swap, HasAFreeForEveryBlockAndTheReverse) {
+    const char *rounds = getenv("TEST_ROUNDS");
+    for (int round = rounds == nullptr ? 1 : atoi(rounds); round > 0; round--) {
+        TraceReader trace(record(PROGRAM + "swap 100000", GetParam()));
+        std::map<uint64_t, uint32_t> owners; // of live blocks
+        size_t allocated = 0, resized = 0, freed = 0, crossed = 0;
+        uint64_t last_ns = 0;
+        for (const TraceEvent &event : events_of(trace)) {
+            EXPECT_GE(event.time_ns, last_ns);
+            last_ns = event.time_ns;
+            if (event.kind == TRACE_FREE) {
+                ASSERT_EQ(owners.count(event.block), 1u);
+                crossed += owners[event.block] != event.thread;
+                owners.erase(event.block);
+            } else {
+                EXPECT_EQ(owners.count(event.block), event.kind == TRACE_REALLOC);
+                owners[event.block] = event.thread;
+            }
+            allocated += event.kind == TRACE_MALLOC && event.size < 144;
+            resized += event.kind == TRACE_REALLOC;
+            freed += event.kind == TRACE_FREE;
+        }
+        EXPECT_GE(allocated, 400000u);
+        EXPECT_GT(resized, 10000u);
+        EXPECT_GT(crossed, 1000u);
+        EXPECT_GE(freed, 400000u);
+        EXPECT_EQ(trace.unknown_blocks(), 0u);
+        EXPECT_EQ(trace.implied_frees(), 0u);
+        EXPECT_EQ(trace.info().lost, 0u);
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Allocators, Swap, testing::Values("", "--as-is", "--clock monotonic"));
+
 TEST(Threads, EachIsToldApartAndTheirChunksAreUsedAgain) {
     const std::string path = record(PROGRAM + "threads 500", "--stacks 0");
     TraceReader trace(path);

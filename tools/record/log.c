@@ -12,13 +12,10 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <time.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
-
+#include "tools/record/clock.h"
 #include "tools/record/next.h"
 #include "tools/record/stack.h"
 
@@ -71,29 +68,6 @@ static void lock_take(void) {
 
 static void lock_release(void) { __atomic_store_n(&process->lock, 0, __ATOMIC_RELEASE); }
 
-/* ---- the clock ------------------------------------------------------------------------------- */
-
-static uint64_t nanoseconds(clockid_t clock) {
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
-/* The processor's, if it ticks alike in all its states; whether it does on all processors alike is
- * for the kernel to find out, which marks it unusable for itself if not. */
-static uint32_t clock_best(void) {
-#if defined(__x86_64__)
-    unsigned a, b, c, invariant = 0, rdtscp = 0;
-    __get_cpuid(0x80000007, &a, &b, &c, &invariant);
-    __get_cpuid(0x80000001, &a, &b, &c, &rdtscp);
-    if ((invariant & 1u << 8) != 0 && (rdtscp & 1u << 27) != 0)
-        return TRACE_CLOCK_TSC;
-#endif
-    return TRACE_CLOCK_MONOTONIC;
-}
-
-uint64_t log_clock(void) { return log_process->clock == 0 ? 0 : nanoseconds(CLOCK_MONOTONIC); }
-
 /* ---- system calls, none of which is a point where a thread may be cancelled --------------------
  */
 
@@ -117,20 +91,18 @@ static size_t file_read(const char *name, char *out, size_t size) {
     return length;
 }
 
-/* Space that is really there: without it a write through the mapping would kill the program. */
+/* Space that is really there: without it a write through the mapping would kill the program. Zeros
+ * that are written cost a quarter of the page faults on space that is only reserved. */
 static bool file_extend(int file, uint64_t offset, uint64_t bytes) {
-    if (syscall(SYS_fallocate, file, 0, offset, bytes) == 0)
-        return true;
-    if (errno != EOPNOTSUPP && errno != ENOSYS)
-        return false;
     static const char zeros[TRACE_CHUNK_LEAST];
-    for (uint64_t at = 0; at < bytes; at += sizeof zeros) {
-        if (syscall(SYS_pwrite64, file, zeros, sizeof zeros, offset + at) != sizeof zeros) {
-            errno = ENOSPC;
-            return false;
-        }
-    }
-    return true;
+    struct iovec parts[TRACE_CHUNK_MOST / TRACE_CHUNK_LEAST];
+    const size_t count = bytes / sizeof zeros;
+    for (size_t i = 0; i < count; i++)
+        parts[i] = (struct iovec){(void *)(uintptr_t)zeros, sizeof zeros};
+    const long written = syscall(SYS_pwritev, file, parts, count, offset, 0);
+    if (written >= 0 && (uint64_t)written < bytes)
+        errno = ENOSPC;
+    return written >= 0 && (uint64_t)written == bytes;
 }
 
 static void *file_map(int file, uint64_t offset, uint64_t bytes) {
@@ -245,9 +217,9 @@ static void header_fill(struct trace_header *header, uint32_t pid) {
     header->parent = (uint32_t)syscall(SYS_getppid);
     header->clock = conf.clock;
     header->page_bytes = (uint32_t)sysconf(_SC_PAGESIZE);
-    header->ticks = header->last_ticks = log_ticks();
-    header->monotonic = header->last_monotonic = nanoseconds(CLOCK_MONOTONIC);
-    header->realtime = nanoseconds(CLOCK_REALTIME);
+    header->ticks = header->last_ticks = clock_now();
+    header->monotonic = header->last_monotonic = clock_nanoseconds();
+    header->realtime = clock_realtime();
     header->sample_bytes = conf.sample_bytes;
     header->break_start = (uint64_t)(uintptr_t)sbrk(0);
     (void)!readlink("/proc/self/exe", header->program, sizeof header->program - 1);
@@ -328,10 +300,10 @@ static bool place_new(struct log_place *place) {
     chunk->magic = TRACE_CHUNK_MAGIC;
     chunk->sequence = process->chunks++;
     chunk->bytes = bytes;
-    chunk->time = log_ticks();
+    chunk->time = clock_now();
     chunk_guard(chunk);
     header->last_ticks = chunk->time;
-    header->last_monotonic = nanoseconds(CLOCK_MONOTONIC);
+    header->last_monotonic = clock_nanoseconds();
     __atomic_store_n(&header->end, header->end + bytes, __ATOMIC_RELEASE);
     *place = (struct log_place){
         .chunk = chunk,
@@ -509,8 +481,8 @@ __attribute__((destructor(101))) static void finish(void) {
         place_close(&log_own.place);
     }
     log_own.chunk_bytes = TRACE_CHUNK_LEAST;
-    process->header->last_ticks = log_ticks();
-    process->header->last_monotonic = nanoseconds(CLOCK_MONOTONIC);
+    process->header->last_ticks = clock_now();
+    process->header->last_monotonic = clock_nanoseconds();
     process->header->finished = 1;
     lock_release();
     log_own.busy = false;

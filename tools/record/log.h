@@ -19,11 +19,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/single_threaded.h>
-
-#if defined(__x86_64__)
-#include <x86intrin.h>
-#endif
 
 #include "tools/trace/format.h"
 
@@ -39,6 +34,7 @@ struct log_place {
 struct log {
     struct log_place place;
     uint64_t generation;
+    uint64_t time;        /* of the last event: clock.h */
     int64_t until_sample; /* bytes to be allocated until the next stack is taken */
     uint64_t random;
     size_t chunk_bytes; /* of the next chunk */
@@ -65,24 +61,6 @@ bool log_room(size_t bytes);
 
 /* An event could not be recorded. */
 void log_lost(void);
-
-/* The clock where it is not the processor's: nanoseconds, 0 before the first event. */
-uint64_t log_clock(void);
-
-/*
- * The time in ticks, after all that was done before. A plain rdtsc could be carried out before the
- * load of the pointer that another thread has just handed over, and a free would seem to come
- * before its malloc; rdtscp waits for loads. Stores that come later are not seen by others before
- * it.
- */
-static inline uint64_t log_ticks(void) {
-#if defined(__x86_64__)
-    unsigned processor;
-    if (__builtin_expect(log_process->clock == TRACE_CLOCK_TSC, true))
-        return __libc_single_threaded ? __rdtsc() : __rdtscp(&processor);
-#endif
-    return log_clock();
-}
 
 /* The record that ends at `cursor` becomes part of the file. */
 static inline void log_commit(uint8_t *cursor) {

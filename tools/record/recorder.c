@@ -3,7 +3,8 @@
  * what a program asks of it (log.h says where to, tools/trace/format.h in which form).
  *
  * A free is recorded before it is done, an allocation after it: then what the threads do with one
- * address comes in the order of the times recorded, because the allocator itself orders it.
+ * address comes in the order of the times recorded (clock.h), because the allocator itself orders
+ * it.
  *
  * operators new and delete are those of the drop-in (malloc/operators.cc), on the three functions
  * at the end of this file in place of osmem's: with osmem or without it they need not go through
@@ -15,6 +16,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "tools/record/clock.h"
 #include "tools/record/log.h"
 #include "tools/record/next.h"
 #include "tools/record/stack.h"
@@ -83,7 +85,7 @@ static inline uint8_t flags(bool round, int64_t stack, bool failed) {
 
 static inline void record_allocation(enum trace_kind kind, size_t alignment, size_t size,
                                      const void *ptr) {
-    const uint64_t time = log_ticks();
+    const uint64_t time = clock_ticks(ptr);
     if (!event_begin())
         return;
     const int64_t stack = ptr == NULL ? -1 : sample_or_not(size);
@@ -103,7 +105,7 @@ static inline void record_allocation(enum trace_kind kind, size_t alignment, siz
 }
 
 static void record_realloc(uint64_t entry, const void *old, size_t size, const void *ptr) {
-    const uint64_t time = log_ticks();
+    const uint64_t time = clock_ticks(ptr);
     if (!event_begin())
         return;
     const int64_t stack = ptr == NULL ? -1 : sample_or_not(size);
@@ -115,7 +117,8 @@ static void record_realloc(uint64_t entry, const void *old, size_t size, const v
     uint8_t *cursor = log_own.place.cursor;
     *cursor++ = (uint8_t)(TRACE_REALLOC | flags(round, stack, ptr == NULL));
     cursor = put_time(cursor, time);
-    cursor = trace_put(cursor, time > entry ? time - entry : 0);
+    const uint64_t end = log_own.place.time;
+    cursor = trace_put(cursor, end > entry ? end - entry : 0);
     cursor = put_address(cursor, old, round);
     cursor = trace_put(cursor, size);
     if (ptr != NULL)
@@ -144,7 +147,7 @@ EXPORT void *malloc(size_t size) {
 EXPORT void free(void *ptr) {
     if (ptr == NULL)
         return;
-    record_free(log_ticks(), ptr);
+    record_free(clock_ticks(ptr), ptr);
     next.free(ptr);
 }
 
@@ -163,7 +166,7 @@ EXPORT void *realloc(void *ptr, size_t size) {
         record_allocation(TRACE_MALLOC, 0, size, ptr);
         return ptr;
     }
-    const uint64_t entry = log_ticks();
+    const uint64_t entry = clock_ticks(ptr);
     void *resized = next.realloc(ptr, size);
     if (resized == NULL && size == 0)
         record_free(entry, ptr);

@@ -19,21 +19,22 @@
  * Records. A byte `kind | flags`, then fields: V is a number of 7 bits a byte, lowest first, the
  * top bit set on all but the last; S a signed one, zigzag (0, -1, 1, -2 … as 0, 1, 2, 3 …) in V.
  *
- *     kind                  fields
- *     TRACE_MALLOC     1    time, size V, block                        [stack V]
- *     TRACE_CALLOC     2    time, size V, block                        [stack V]
+ *     TRACE_MALLOC     1    time, size V, block                           [stack V]
+ *     TRACE_CALLOC     2    time, size V, block                           [stack V]
  *     TRACE_ALIGNED    3    time, log2 of the alignment V, size V, block  [stack V]
- *     TRACE_REALLOC    4    time, entry V, block (the old one), size V, block (the new one) [stack
- * V] TRACE_FREE       5    time, block TRACE_THREAD     8    thread V, id of the system V
+ *     TRACE_REALLOC    4    time, entry V, old block, size V, new block   [stack V]
+ *     TRACE_FREE       5    time, block
+ *     TRACE_THREAD     8    thread V, id of the system V
  *     TRACE_STACK      9    stack V, count V, count times: address S
  *     TRACE_MODULE    10    start V, size V, bias V, length V, path (length bytes, no NUL)
  *
  *   time   V: ticks since the record before in this chunk, for the first one since the chunk's
  *          `time`. Of a free it was taken before the call, of an allocation after it: if one thread
- *          gets an address that another one has freed, or frees what another one has got, their
- *          times tell the order. TRACE_REALLOC has both: the call began `entry` ticks before
- * `time`. block  S: address less that of the block before in this chunk (at its start 0), in units
- * of 16 with TRACE_ROUND, else of 1. TRACE_ROUND speaks of all blocks of the record, and the
+ *          gets an address that another one has freed, or frees what another one has got, the
+ *          times tell the order, but for a few that may be early, by TRACE_EARLY_MOST_NS at most.
+ *          TRACE_REALLOC has both: the call began `entry` ticks before `time`.
+ *   block  S: address less that of the block before in this chunk (at its start 0), in units of 16
+ *          with TRACE_ROUND, else of 1. TRACE_ROUND speaks of all blocks of the record, and the
  *          difference is always taken from the full address: a record with TRACE_ROUND may follow
  *          an address that is no multiple of 16, whose low four bits then count as zero.
  *   stack  with TRACE_SAMPLED: the number of a TRACE_STACK record, in whichever chunk.
@@ -75,6 +76,9 @@ enum {
     TRACE_EVENT_MOST = 64,         /* no record of an event is longer */
     TRACE_STACK_MOST = 64,         /* return addresses in a stack */
     TRACE_PATH_MOST = 1024,        /* bytes in a path */
+
+    /* Many times what a processor works ahead, which is a microsecond or two at most. */
+    TRACE_EARLY_MOST_NS = 100 * 1000,
 };
 
 enum trace_kind {

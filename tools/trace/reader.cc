@@ -146,7 +146,7 @@ void TraceReader::read_chunks() {
     }
     for (std::vector<Segment> &segments : segments_)
         std::stable_sort(segments.begin(), segments.end(),
-                         [](const Segment &a, const Segment &b) { return a.ticks < b.ticks; });
+                         [](const Segment &a, const Segment &b) { return a.first < b.first; });
     uint64_t last_ticks = header_.ticks;
     for (const std::vector<Segment> &segments : segments_)
         if (!segments.empty()) {
@@ -161,9 +161,13 @@ void TraceReader::read_chunks() {
 }
 
 void TraceReader::set_clock(uint64_t last_ticks) {
-    if (header_.clock == TRACE_CLOCK_TSC && header_.last_ticks > header_.ticks)
-        ns_per_tick_ = double(header_.last_monotonic - header_.monotonic) /
-                       double(header_.last_ticks - header_.ticks);
+    const double ratio = header_.clock == TRACE_CLOCK_TSC && header_.last_ticks > header_.ticks
+                             ? (double(header_.last_monotonic) - double(header_.monotonic)) /
+                                   double(header_.last_ticks - header_.ticks)
+                             : 1;
+    // A file may be read, or its program have died, when one of the two had been written alone.
+    ns_per_tick_ = ratio > 0.01 && ratio < 100 ? ratio : 1;
+    early_most_ = uint64_t(TRACE_EARLY_MOST_NS / ns_per_tick_);
     info_.duration_s = double(ns_of(last_ticks)) / 1e9;
 }
 
@@ -285,7 +289,7 @@ void TraceReader::read_records(const uint8_t *begin, const uint8_t *end, uint64_
     const uint64_t most_threads = size_ / 2; // each has a record at least
     std::vector<Segment> *segments = nullptr;
     uint64_t address = 0;
-    Segment open = {nullptr, nullptr, 0, 0};
+    Segment open = {};
     const auto finish = [&](const uint8_t *at) {
         if (open.begin != nullptr && at > open.begin) {
             open.end = at;
@@ -300,10 +304,12 @@ void TraceReader::read_records(const uint8_t *begin, const uint8_t *end, uint64_
         const unsigned kind = tag & TRACE_KIND_MASK;
         bool whole = segments != nullptr || kind == TRACE_THREAD;
         if (whole && is_event(tag)) {
-            if (open.begin == nullptr)
-                open = {start, nullptr, ticks, address};
+            const bool is_first = open.begin == nullptr;
+            if (is_first)
+                open = {start, nullptr, ticks, address, 0};
             Raw raw;
             at = read_event(at, end, &ticks, &address, &raw);
+            open.first = is_first ? ticks : open.first;
             whole = at != nullptr;
             info_.events += whole;
         } else if (whole) {
@@ -351,16 +357,7 @@ uint64_t TraceReader::Cursor::turn() const {
 }
 
 bool TraceReader::Cursor::later_than(const Cursor &other) const {
-    if (turn() != other.turn())
-        return turn() > other.turn();
-    // At the same instant addresses are given up before they are given away.
-    const auto gives_away = [](const Cursor &cursor) {
-        const unsigned kind = cursor.raw.tag & TRACE_KIND_MASK;
-        return kind != TRACE_FREE && (kind != TRACE_REALLOC || cursor.released);
-    };
-    if (gives_away(*this) != gives_away(other))
-        return gives_away(*this);
-    return thread > other.thread;
+    return turn() != other.turn() ? turn() > other.turn() : thread > other.thread;
 }
 
 bool TraceReader::advance(Cursor *cursor) {
@@ -376,46 +373,59 @@ bool TraceReader::advance(Cursor *cursor) {
     }
     cursor->at = read_event(cursor->at, segments[cursor->segment].end, &cursor->ticks,
                             &cursor->address, &cursor->raw);
-    cursor->released = false;
+    cursor->released = cursor->forced = false;
     return cursor->at != nullptr;
 }
 
 void TraceReader::rewind() {
     live_ = {};
     moving_.clear();
-    blocks_ = position_ = unknown_ = implied_ = 0;
+    blocks_ = position_ = unknown_ = implied_ = now_ = 0;
     queue_.clear();
+    waiting_.clear();
     for (uint32_t thread = 0; thread < segments_.size(); thread++) {
-        Cursor cursor{thread, 0, nullptr, 0, 0, {}, false};
+        Cursor cursor{thread, 0, nullptr, 0, 0, {}, false, false};
         if (!segments_[thread].empty() && advance(&cursor))
-            queue_.push_back(cursor);
+            enqueue(cursor);
     }
-    std::make_heap(queue_.begin(), queue_.end(),
-                   [](const Cursor &a, const Cursor &b) { return a.later_than(b); });
 }
 
 bool TraceReader::next(TraceEvent *event) {
-    const auto later = [](const Cursor &a, const Cursor &b) { return a.later_than(b); };
-    while (!queue_.empty()) {
+    for (;;) {
+        if (!waiting_.empty())
+            resume_waiting();
+        if (queue_.empty())
+            return false;
+        if (front_waits())
+            continue;
         // The thread at the front usually stays there.
         Cursor &front = queue_.front();
         const bool delivered = deliver(&front, event);
         if (delivered && event->implied)
             return true; // the record itself has not had its turn
-        if (!front.released) {
-            if (!advance(&front)) {
-                std::pop_heap(queue_.begin(), queue_.end(), later);
-                queue_.pop_back();
-                if (delivered)
-                    return true;
-                continue;
-            }
-        }
-        requeue(&front);
+        if (front.released || advance(&front))
+            requeue(&front);
+        else
+            drop_front();
         if (delivered)
             return true;
     }
-    return false;
+}
+
+namespace {
+
+const auto later = [](const auto &a, const auto &b) { return a.later_than(b); };
+
+} // namespace
+
+void TraceReader::enqueue(const Cursor &cursor) {
+    queue_.push_back(cursor);
+    std::push_heap(queue_.begin(), queue_.end(), later);
+}
+
+void TraceReader::drop_front() {
+    std::pop_heap(queue_.begin(), queue_.end(), later);
+    queue_.pop_back();
 }
 
 // The front of the queue has changed: sinks to its place.
@@ -435,6 +445,73 @@ void TraceReader::requeue(Cursor *cursor) {
     }
 }
 
+// ---- events that another thread's must precede -------------------------------------------------
+
+// What is given up must be there, what is given away must not. Sets *address to what it is about.
+bool TraceReader::can_happen(const Cursor &cursor, uint64_t *address) {
+    const Raw &raw = cursor.raw;
+    const unsigned kind = raw.tag & TRACE_KIND_MASK;
+    const bool moved = is_move(raw.tag, raw.old_address, raw.address) && cursor.released;
+    const bool gives_up = kind == TRACE_FREE || (kind == TRACE_REALLOC && !moved);
+    if (!gives_up && (raw.tag & TRACE_FAILED) != 0)
+        return true;
+    *address = kind == TRACE_REALLOC && !moved ? raw.old_address : raw.address;
+    return (live_.find(*address) != nullptr) == gives_up;
+}
+
+bool TraceReader::front_waits() {
+    uint64_t address = 0;
+    const Cursor &front = queue_.front();
+    // Without another thread there is nothing to wait for.
+    if (front.forced || queue_.size() + waiting_.size() == 1 || can_happen(front, &address))
+        return false;
+    waiting_.push_back({front, address, false});
+    drop_front();
+    return true;
+}
+
+void TraceReader::wait_end(size_t place) {
+    enqueue(waiting_[place].cursor);
+    waiting_.erase(waiting_.begin() + std::ptrdiff_t(place));
+}
+
+// Those whose address has changed; if there is none, the one that has waited too long.
+void TraceReader::resume_waiting() {
+    size_t first = 0;
+    for (size_t place = waiting_.size(); place-- > 0;) {
+        if (waiting_[place].over)
+            wait_end(place);
+    }
+    if (waiting_.empty())
+        return;
+    for (size_t place = 1; place < waiting_.size(); place++)
+        if (waiting_[first].cursor.later_than(waiting_[place].cursor))
+            first = place;
+    const uint64_t turn = waiting_[first].cursor.turn();
+    if (!queue_.empty() &&
+        (queue_.front().turn() <= turn || queue_.front().turn() - turn <= early_most_))
+        return;
+    waiting_[first].cursor.forced = true;
+    wait_end(first);
+}
+
+void TraceReader::address_take(uint64_t address, const Live &live) {
+    live_.put(address, live);
+    address_changed(address);
+}
+
+void TraceReader::address_give_up(uint64_t address) {
+    live_.remove(address);
+    address_changed(address);
+}
+
+void TraceReader::address_changed(uint64_t address) {
+    for (Waiting &waiting : waiting_)
+        waiting.over = waiting.over || waiting.address == address;
+}
+
+// ---- what an event is --------------------------------------------------------------------------
+
 // An address that is given away must be free: if it is not, a free is missing.
 bool TraceReader::imply_free(const Raw &raw, TraceEvent *event) {
     const Live *live = live_.find(raw.address);
@@ -445,7 +522,7 @@ bool TraceReader::imply_free(const Raw &raw, TraceEvent *event) {
     event->block = live->block;
     event->size = live->size;
     event->address = raw.address;
-    live_.remove(raw.address);
+    address_give_up(raw.address);
     implied_++;
     return true;
 }
@@ -455,7 +532,7 @@ void TraceReader::deliver_allocation(const Raw &raw, TraceEvent *event) {
     event->size = raw.size;
     event->stack = raw.stack;
     event->block = blocks_++;
-    live_.put(raw.address, {event->block, raw.size});
+    address_take(raw.address, {event->block, raw.size});
 }
 
 // The second half of a realloc that moves a block.
@@ -472,7 +549,7 @@ void TraceReader::deliver_move(const Raw &raw, TraceEvent *event) {
     event->address = raw.address;
     event->size = raw.size;
     event->stack = raw.stack;
-    live_.put(raw.address, {event->block, raw.size});
+    address_take(raw.address, {event->block, raw.size});
     moving_.erase(moving);
 }
 
@@ -485,7 +562,7 @@ void TraceReader::deliver_free(const Raw &raw, TraceEvent *event) {
     }
     event->block = live->block;
     event->size = live->size;
-    live_.remove(raw.address);
+    address_give_up(raw.address);
 }
 
 // A realloc that leaves the block where it is: resized, or as it was if the call failed.
@@ -516,17 +593,19 @@ bool TraceReader::deliver(Cursor *cursor, TraceEvent *event) {
     if (moves && !cursor->released) {
         if (const Live *live = live_.find(raw.old_address)) {
             moving_[cursor->thread] = *live;
-            live_.remove(raw.old_address);
+            address_give_up(raw.old_address);
         } else {
             unknown_++;
         }
         cursor->released = true;
+        cursor->forced = false;
         return false;
     }
     *event = TraceEvent();
     event->kind = trace_kind(kind);
     event->thread = cursor->thread;
-    event->time_ns = ns_of(raw.ticks);
+    now_ = std::max(now_, raw.ticks); // who has waited is behind the others
+    event->time_ns = ns_of(now_);
     event->failed = failed;
     const bool in_place = kind == TRACE_REALLOC && !moves;
     if (!failed && kind != TRACE_FREE && !in_place && imply_free(raw, event))

@@ -1,6 +1,9 @@
 /*
  * Reads a trace (format.h) as one sequence of events, in an order in which they can have happened:
- * a block is freed after it was allocated and before its address is given away again.
+ * a block is freed after it was allocated and before its address is given away again. The times
+ * recorded are early by what a processor works ahead; so an event that cannot happen yet waits for
+ * the other threads, until they are TRACE_EARLY_MOST_NS further (then what it waits for is not in
+ * the trace).
  *
  * Blocks have numbers (0, 1, 2, … as they are allocated), because addresses are used again and
  * again. A block keeps its number when realloc moves it.
@@ -108,6 +111,7 @@ class TraceReader {
     struct Segment {
         const uint8_t *begin, *end;
         uint64_t ticks, address; // what the first differences are taken from
+        uint64_t first;          // ticks of its first event: a chunk's others may be long before
     };
     // A record that waits for its turn.
     struct Raw {
@@ -122,8 +126,15 @@ class TraceReader {
         uint64_t ticks, address;
         Raw raw;
         bool released; // of a block that moves, the old address has been given up
+        bool forced;   // no longer waits for others
         uint64_t turn() const;
         bool later_than(const Cursor &other) const;
+    };
+    // Whose turn it is, but what happens at `address` in another thread must come first.
+    struct Waiting {
+        Cursor cursor;
+        uint64_t address;
+        bool over;
     };
     struct Live {
         uint64_t block, size;
@@ -144,7 +155,16 @@ class TraceReader {
     uint64_t ns_of(uint64_t ticks) const;
 
     bool advance(Cursor *cursor);
+    void enqueue(const Cursor &cursor);
+    void drop_front();
     void requeue(Cursor *cursor);
+    bool can_happen(const Cursor &cursor, uint64_t *address);
+    bool front_waits();
+    void wait_end(size_t place);
+    void resume_waiting();
+    void address_take(uint64_t address, const Live &live);
+    void address_give_up(uint64_t address);
+    void address_changed(uint64_t address);
     bool deliver(Cursor *cursor, TraceEvent *event);
     void deliver_allocation(const Raw &raw, TraceEvent *event);
     void deliver_move(const Raw &raw, TraceEvent *event);
@@ -163,8 +183,11 @@ class TraceReader {
     std::vector<TraceModule> modules_;
     std::map<int64_t, std::vector<uint64_t>> stacks_;
     double ns_per_tick_ = 1;
+    uint64_t early_most_ = TRACE_EARLY_MOST_NS; // in ticks
 
     std::vector<Cursor> queue_; // a heap, the next turn first
+    std::vector<Waiting> waiting_;
+    uint64_t now_ = 0; // the latest time of an event so far, in ticks
     AddressMap<Live> live_;
     std::map<uint32_t, Live> moving_; // by thread: the block in its call of realloc
     uint64_t blocks_ = 0, position_ = 0, unknown_ = 0, implied_ = 0;

@@ -90,6 +90,18 @@ TEST(Record, HasEveryCallWithItsSize) {
     EXPECT_EQ(trace.implied_frees(), 0u);
 }
 
+TEST(Record, OperatorsThatTheProgramReplacesStayReplaced) {
+    for (const char *allocator : {"", "--as-is"}) {
+        TraceReader trace(record("test/trace/replacing", allocator));
+        const std::map<uint64_t, size_t> expected = {{5001, 1}, {5002, 1}, {5003, 1}, {5004, 1},
+                                                     {5005, 1}, {5006, 1}, {8000, 1}};
+        EXPECT_EQ(sizes_of(trace), expected);
+        EXPECT_EQ(frees_of(trace), 7u);
+        EXPECT_EQ(trace.unknown_blocks(), 0u);
+        EXPECT_TRUE(trace.info().finished);
+    }
+}
+
 TEST(Record, TellsWhatWasRecorded) {
     TraceReader trace(record(PROGRAM + "pairs 10"));
     const TraceInfo &info = trace.info();

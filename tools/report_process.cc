@@ -1,6 +1,7 @@
 #include "tools/report_process.h"
 
 #include <algorithm>
+#include <fstream>
 #include <vector>
 
 #include "nlohmann/json.hpp"
@@ -9,6 +10,9 @@
 namespace osmem {
 
 namespace {
+
+// What the shell leaves as it is.
+const char PLAIN[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789%+,-./:=@_";
 
 // What lies on a page.
 struct Page {
@@ -119,18 +123,42 @@ ProcessReport process_report(const Snapshot &snapshot) {
     return report;
 }
 
+namespace {
+
+// As it could be typed, "CMD" if it is not known.
+std::string command_of(pid_t process) {
+    std::ifstream file("/proc/" + std::to_string(process) + "/cmdline", std::ios::binary);
+    std::string text;
+    for (std::string argument; std::getline(file, argument, '\0');) {
+        const bool is_plain =
+            !argument.empty() && argument.find_first_not_of(PLAIN) == argument.npos;
+        std::string quoted = "'";
+        for (const char c : argument)
+            quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+        text += (text.empty() ? "" : " ") + (is_plain ? argument : quoted + "'");
+    }
+    return text.empty() ? "CMD" : text;
+}
+
+} // namespace
+
 void process_report_print(pid_t process, const ProcessReport &report, size_t top, FILE *file) {
     const Totals &totals = report.totals;
     const auto bytes = [](uint64_t value) { return bytes_text(double(value)); };
-    std::fprintf(file,
-                 "process %d runs on osmem, but is not being recorded: no call sites, no history\n"
-                 "live      %s in %zu blocks of the heap, %s in %zu mapped ones\n"
-                 "free      %s in the heap, %s of it not in memory; %s kept in mappings\n"
-                 "resident  %s\n",
-                 int(process), bytes(totals.allocated).c_str(), totals.allocated_blocks,
-                 bytes(totals.mapped).c_str(), totals.mapped_blocks, bytes(totals.free).c_str(),
-                 bytes(totals.purged).c_str(), bytes(totals.mapped_cached).c_str(),
-                 bytes(totals.resident).c_str());
+    std::fprintf(
+        file,
+        "process %d runs on osmem, but is not being recorded, so who allocated what, and when, is\n"
+        "not known. To see call sites, growth and leaks, start it by osmem record:\n"
+        "\n"
+        "    osmem record -- %s\n"
+        "\n"
+        "live      %s in %zu blocks of the heap, %s in %zu mapped ones\n"
+        "free      %s in the heap, %s of it not in memory; %s kept in mappings\n"
+        "resident  %s\n",
+        int(process), command_of(process).c_str(), bytes(totals.allocated).c_str(),
+        totals.allocated_blocks, bytes(totals.mapped).c_str(), totals.mapped_blocks,
+        bytes(totals.free).c_str(), bytes(totals.purged).c_str(),
+        bytes(totals.mapped_cached).c_str(), bytes(totals.resident).c_str());
 
     std::fprintf(file, "\nLive blocks by size\n\n");
     std::vector<Row> rows = {{"block size", "blocks", "bytes", ""}};
@@ -164,7 +192,8 @@ std::string process_report_json(pid_t process, const ProcessReport &report) {
     nlohmann::ordered_json json;
     const Totals &totals = report.totals;
     json["pid"] = process;
-    json["recorded"] = false;
+    json["recorded"] = false; // no call sites, no history
+    json["command"] = command_of(process);
     json["live"] = {{"bytes", totals.allocated}, {"blocks", totals.allocated_blocks}};
     json["mapped"] = {{"bytes", totals.mapped}, {"blocks", totals.mapped_blocks}};
     json["free_bytes"] = totals.free;

@@ -1,0 +1,3 @@
+#!/bin/sh
+# Arguments: live_test.py, the osmem command.
+exec python3 "$@"

@@ -1,8 +1,10 @@
 #include "tools/report_process.h"
 
 #include <algorithm>
-#include <fstream>
+#include <climits>
 #include <vector>
+
+#include <unistd.h>
 
 #include "nlohmann/json.hpp"
 #include "tools/table.h"
@@ -10,9 +12,6 @@
 namespace osmem {
 
 namespace {
-
-// What the shell leaves as it is.
-const char PLAIN[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789%+,-./:=@_";
 
 // What lies on a page.
 struct Page {
@@ -125,25 +124,19 @@ ProcessReport process_report(const Snapshot &snapshot) {
 
 namespace {
 
-// As it could be typed, "CMD" if it is not known.
-std::string command_of(pid_t process) {
-    std::ifstream file("/proc/" + std::to_string(process) + "/cmdline", std::ios::binary);
-    std::string text;
-    for (std::string argument; std::getline(file, argument, '\0');) {
-        const bool is_plain =
-            !argument.empty() && argument.find_first_not_of(PLAIN) == argument.npos;
-        std::string quoted = "'";
-        for (const char c : argument)
-            quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-        text += (text.empty() ? "" : " ") + (is_plain ? argument : quoted + "'");
-    }
-    return text.empty() ? "CMD" : text;
+// Its arguments may not be what they were: servers write their state over them.
+std::string program_of(pid_t process) {
+    char path[PATH_MAX];
+    const std::string link = "/proc/" + std::to_string(process) + "/exe";
+    const ssize_t length = readlink(link.c_str(), path, sizeof path);
+    return length <= 0 ? "CMD" : std::string(path, size_t(length));
 }
 
 } // namespace
 
 void process_report_print(pid_t process, const ProcessReport &report, size_t top, FILE *file) {
     const Totals &totals = report.totals;
+    const std::string program = program_of(process);
     const auto bytes = [](uint64_t value) { return bytes_text(double(value)); };
     std::fprintf(
         file,
@@ -155,9 +148,9 @@ void process_report_print(pid_t process, const ProcessReport &report, size_t top
         "live      %s in %zu blocks of the heap, %s in %zu mapped ones\n"
         "free      %s in the heap, %s of it not in memory; %s kept in mappings\n"
         "resident  %s\n",
-        int(process), command_of(process).c_str(), bytes(totals.allocated).c_str(),
-        totals.allocated_blocks, bytes(totals.mapped).c_str(), totals.mapped_blocks,
-        bytes(totals.free).c_str(), bytes(totals.purged).c_str(),
+        int(process), program.substr(program.rfind('/') + 1).c_str(),
+        bytes(totals.allocated).c_str(), totals.allocated_blocks, bytes(totals.mapped).c_str(),
+        totals.mapped_blocks, bytes(totals.free).c_str(), bytes(totals.purged).c_str(),
         bytes(totals.mapped_cached).c_str(), bytes(totals.resident).c_str());
 
     std::fprintf(file, "\nLive blocks by size\n\n");
@@ -193,7 +186,7 @@ std::string process_report_json(pid_t process, const ProcessReport &report) {
     const Totals &totals = report.totals;
     json["pid"] = process;
     json["recorded"] = false; // no call sites, no history
-    json["command"] = command_of(process);
+    json["program"] = program_of(process);
     json["live"] = {{"bytes", totals.allocated}, {"blocks", totals.allocated_blocks}};
     json["mapped"] = {{"bytes", totals.mapped}, {"blocks", totals.mapped_blocks}};
     json["free_bytes"] = totals.free;

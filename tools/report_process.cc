@@ -143,7 +143,7 @@ void process_report_print(pid_t process, const ProcessReport &report, size_t top
         "process %d runs on osmem, but is not being recorded, so who allocated what, and when, is\n"
         "not known. To see call sites, growth and leaks, start it by osmem record:\n"
         "\n"
-        "    osmem record -- %s\n"
+        "    osmem record -- %s [ARG]...\n"
         "\n"
         "live      %s in %zu blocks of the heap, %s in %zu mapped ones\n"
         "free      %s in the heap, %s of it not in memory; %s kept in mappings\n"

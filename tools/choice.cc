@@ -91,13 +91,4 @@ Allocator parse_also(const char *text) {
     return {std::string(text, equals), preload_library(equals + 1)};
 }
 
-OutputFile open_output(const std::string &name) {
-    if (name.empty())
-        return nullptr;
-    OutputFile file(name == "-" ? stdout : std::fopen(name.c_str(), "we"));
-    if (!file)
-        throw Failure(name + ": " + std::strerror(errno));
-    return file;
-}
-
 } // namespace osmem

@@ -4,8 +4,6 @@
 #ifndef OSMEM_TOOLS_CHOICE_H
 #define OSMEM_TOOLS_CHOICE_H
 
-#include <cstdio>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -29,17 +27,6 @@ int parse_count(const char *option, const char *text, int least);
 double parse_seconds(const char *option, const char *text);
 std::vector<std::string> parse_names(const char *text); // of --allocators
 Allocator parse_also(const char *text);
-
-struct FileCloser {
-    void operator()(FILE *file) const {
-        if (file != stdout)
-            std::fclose(file);
-    }
-};
-using OutputFile = std::unique_ptr<FILE, FileCloser>;
-
-// "-" is standard output, "" nothing. Failure if the file cannot be written.
-OutputFile open_output(const std::string &name);
 
 } // namespace osmem
 

@@ -16,6 +16,7 @@
 #include "tools/choice.h"
 #include "tools/command.h"
 #include "tools/comparison.h"
+#include "tools/files.h"
 #include "tools/measure.h"
 
 namespace osmem {
@@ -203,9 +204,8 @@ int compare(int argc, char **argv) {
     const OutputFile json = open_output(options.json); // before the work: it may fail
     const Comparison comparison =
         run_rounds(options, json_on_output ? STDERR_FILENO : STDOUT_FILENO);
-    if (json && (std::fputs(comparison_json(comparison).c_str(), json.get()) == EOF ||
-                 std::fflush(json.get()) != 0))
-        throw Failure(options.json + ": " + std::strerror(errno));
+    if (json)
+        write_output(json, options.json, comparison_json(comparison));
     comparison_print(comparison, json_on_output ? stderr : stdout);
     if (comparison.interrupted)
         return EXIT_INTERRUPTED;

@@ -82,7 +82,7 @@ int run_tool(int argc, char **argv) {
         dropin_set_program(argv[0]);
         return_to_working_directory();
         const int status = dispatch(argc, argv, &command);
-        if (std::fflush(stdout) != 0)
+        if (std::fflush(stdout) != 0 || std::ferror(stdout))
             throw Failure(std::string("standard output: ") + std::strerror(errno));
         return status;
     } catch (const UsageError &error) {

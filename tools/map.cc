@@ -26,6 +26,7 @@
 #include "tools/map_terminal.h"
 #include "tools/process_map.h"
 #include "tools/snapshot.h"
+#include "tools/trace/reader.h"
 #include "tools/trace_map.h"
 
 namespace osmem {
@@ -62,6 +63,7 @@ const char HELP[] =
     "                    standard output is no terminal\n"
     "      --columns N   as if the window was that wide\n"
     "      --lib PATH    the drop-in library for CMD (default: the one built with this tool)\n"
+    "      --damaged     draw what is whole of a damaged recording\n"
     "  -h, --help        print this\n"
     "\n"
     "A process of another user needs root. A program that osmem is linked into can be drawn if it\n"
@@ -85,7 +87,7 @@ struct Options {
     int milliseconds = 0;
     TraceMoment moment;
     std::string html, save, library;
-    bool no_colour = false, help = false;
+    bool no_colour = false, damaged = false, help = false;
     size_t columns = 0;
 };
 
@@ -147,7 +149,7 @@ void check(const Options &options) {
 }
 
 Options parse(int argc, char **argv) {
-    enum { AT = 256, FROM, HTML, SAVE, NO_COLOUR, COLUMNS, LIBRARY };
+    enum { AT = 256, FROM, HTML, SAVE, NO_COLOUR, COLUMNS, LIBRARY, DAMAGED };
     static const option known[] = {{"pid", required_argument, nullptr, 'p'},
                                    {"at", required_argument, nullptr, AT},
                                    {"from", required_argument, nullptr, FROM},
@@ -156,6 +158,7 @@ Options parse(int argc, char **argv) {
                                    {"no-color", no_argument, nullptr, NO_COLOUR},
                                    {"columns", required_argument, nullptr, COLUMNS},
                                    {"lib", required_argument, nullptr, LIBRARY},
+                                   {"damaged", no_argument, nullptr, DAMAGED},
                                    {"help", no_argument, nullptr, 'h'},
                                    {}};
     Options options;
@@ -182,6 +185,9 @@ Options parse(int argc, char **argv) {
             break;
         case COLUMNS:
             options.columns = size_t(option_number("--columns", optarg, 32, 10000));
+            break;
+        case DAMAGED:
+            options.damaged = true;
             break;
         case LIBRARY:
             options.library = optarg;
@@ -256,7 +262,9 @@ class Output {
 // In the terminal the moment asked for, in a page all of the recording.
 void map_recording(const Options &options, const std::string &path, Output *output) {
     const size_t moments = options.html.empty() ? 1 : PAGE_MOMENTS;
-    const TraceMaps recording = trace_maps(path, options.moment, moments);
+    const TraceMaps recording = trace_maps(path, options.moment, moments, options.damaged);
+    for (const std::string &damage : recording.damage)
+        std::fprintf(stderr, "osmem map: damaged: %s\n", damage.c_str());
     for (size_t index = 0; index < recording.maps.size(); index++) {
         if (index == recording.chosen)
             output->take(recording.maps[index]);
@@ -268,13 +276,12 @@ void map_recording(const Options &options, const std::string &path, Output *outp
 int map_files(const Options &options) {
     Output output(options, options.files[0]);
     for (const std::string &path : options.files) {
-        const std::string bytes = read_file(path);
-        if (trace_is(bytes))
+        if (trace_is(path))
             map_recording(options, path, &output);
         else if (options.when == When::MOMENT)
             throw UsageError("--at: " + path + " is no recording");
         else
-            output.take(snapshot_parse(bytes, path));
+            output.take(snapshot_parse(read_file(path), path));
     }
     output.finish();
     return 0;

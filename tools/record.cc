@@ -125,24 +125,18 @@ Options parse(int argc, char **argv) {
 
 // ---- the files of a recording ------------------------------------------------------------------
 
-bool is_trace(const std::string &path) {
-    char magic[8] = {};
-    std::ifstream(path, std::ios::binary).read(magic, sizeof magic);
-    return std::memcmp(magic, TRACE_MAGIC, sizeof magic) == 0;
-}
-
 // FILE and FILE.PID…, as far as they are traces.
 std::vector<std::string> traces_of(const std::string &output) {
     std::string pattern;
     for (const char c : output)
         pattern += std::strchr("*?[\\", c) ? std::string("\\") + c : std::string(1, c);
     std::vector<std::string> found;
-    if (is_trace(output))
+    if (trace_is(output))
         found.push_back(output);
     glob_t matches{};
     if (glob((pattern + ".[0-9]*").c_str(), 0, nullptr, &matches) == 0)
         for (size_t i = 0; i < matches.gl_pathc; i++)
-            if (is_trace(matches.gl_pathv[i]))
+            if (trace_is(matches.gl_pathv[i]))
                 found.push_back(matches.gl_pathv[i]);
     globfree(&matches);
     return found;
@@ -165,7 +159,7 @@ std::string prepare_output(const Options &options) {
         throw Failure(name + ": the name is too long");
     if (access(resolved, W_OK) != 0)
         throw Failure(folder + ": " + std::strerror(errno));
-    if (access(path.c_str(), F_OK) == 0 && !is_trace(path))
+    if (access(path.c_str(), F_OK) == 0 && !trace_is(path))
         throw Failure(name + ": is there and is no trace; it is left as it is");
     for (const std::string &old : traces_of(path))
         if (unlink(old.c_str()) != 0)

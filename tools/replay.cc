@@ -22,6 +22,7 @@
 #include "tools/choice.h"
 #include "tools/command.h"
 #include "tools/dropin.h"
+#include "tools/files.h"
 #include "tools/measure.h"
 #include "tools/replay/planner.h"
 #include "tools/table.h"
@@ -555,6 +556,12 @@ void write_chart(const std::string &path, const Chart &chart) {
         throw Failure(path + ": " + std::strerror(errno));
 }
 
+void prepare_folder(const std::string &path) {
+    const bool is_made = mkdir(path.c_str(), 0777) == 0 || errno == EEXIST;
+    if (!is_made || access((path + "/.").c_str(), W_OK) != 0)
+        throw Failure(path + ": " + std::strerror(errno));
+}
+
 int replay(int argc, char **argv) {
     const Options options = parse(argc, argv);
     if (options.help) {
@@ -563,15 +570,14 @@ int replay(int argc, char **argv) {
     }
     Replay replay(options);
     const OutputFile json = open_output(options.json); // before the work: it may fail
-    if (!options.plots.empty() && mkdir(options.plots.c_str(), 0777) != 0 && errno != EEXIST)
-        throw Failure(options.plots + ": " + std::strerror(errno));
+    if (!options.plots.empty())
+        prepare_folder(options.plots);
     replay.run();
     FILE *out = options.json == "-" ? stderr : stdout;
     print_head(replay, out);
     print_table(replay, out);
-    if (json &&
-        (std::fputs(json_text(replay).c_str(), json.get()) == EOF || std::fflush(json.get()) != 0))
-        throw Failure(options.json + ": " + std::strerror(errno));
+    if (json)
+        write_output(json, options.json, json_text(replay));
     if (!options.plots.empty()) {
         write_chart(options.plots + "/memory.svg", memory_chart(replay));
         write_chart(options.plots + "/latency.svg", latency_chart(replay));

@@ -19,6 +19,7 @@
 #include "nlohmann/json.hpp"
 #include "tools/choice.h"
 #include "tools/command.h"
+#include "tools/files.h"
 #include "tools/process_map.h"
 #include "tools/report/advice.h"
 #include "tools/report/analysis.h"
@@ -165,12 +166,8 @@ std::optional<std::string> trace_of_process(long pid) {
             continue;
         const std::string file = line.substr(path);
         is_recorded = is_recorded || file.find("/libosmem-record.so") != std::string::npos;
-        char magic[8] = {};
-        if (line.find(" rw-s ") != std::string::npos) {
-            std::ifstream(file, std::ios::binary).read(magic, sizeof magic);
-            if (std::memcmp(magic, TRACE_MAGIC, sizeof magic) == 0)
-                return file;
-        }
+        if (line.find(" rw-s ") != std::string::npos && trace_is(file))
+            return file;
     }
     // Where it may not be looked at, opening may succeed, but there is nothing to be read.
     if (!has_any)
@@ -601,19 +598,14 @@ std::string json_text(const TraceReader &trace, const Analysis &all, const SiteN
 
 // ---- the command -------------------------------------------------------------------------------
 
-void write_all(const std::string &name, FILE *file, const std::string &text) {
-    if (std::fwrite(text.data(), 1, text.size(), file) != text.size() || std::fflush(file) != 0)
-        throw Failure(name + ": " + std::strerror(errno));
-}
-
-void report_process(const Options &options, FILE *json, FILE *out) {
+void report_process(const Options &options, const OutputFile &json, FILE *out) {
     if (!options.pprof.empty())
         throw Failure("process " + std::to_string(options.pid) +
                       " is not being recorded, so there are no call stacks for --pprof: start it "
                       "by osmem record");
     const ProcessReport found = process_report(process_map(pid_t(options.pid)));
-    if (json != nullptr)
-        write_all(options.json, json, process_report_json(pid_t(options.pid), found));
+    if (json)
+        write_output(json, options.json, process_report_json(pid_t(options.pid), found));
     process_report_print(pid_t(options.pid), found, options.top, out);
 }
 
@@ -628,7 +620,7 @@ int report(int argc, char **argv) {
     const OutputFile json = open_output(options.json), pprof = open_output(options.pprof);
     FILE *out = options.json == "-" || options.pprof == "-" ? stderr : stdout;
     if (!path) {
-        report_process(options, json.get(), out);
+        report_process(options, json, out);
         return 0;
     }
     TraceReader trace(*path, options.damaged);
@@ -639,9 +631,9 @@ int report(int argc, char **argv) {
     const std::vector<Advice> advice =
         advice_on(trace.info(), analysis, [&](int64_t stack) { return names.of(stack); });
     if (pprof)
-        write_all(options.pprof, pprof.get(), pprof_profile(trace, analysis, names.symbols()));
+        write_output(pprof, options.pprof, pprof_profile(trace, analysis, names.symbols()));
     if (json)
-        write_all(options.json, json.get(), json_text(trace, analysis, names, advice));
+        write_output(json, options.json, json_text(trace, analysis, names, advice));
     Printer(out, options, trace, analysis, names).print(advice);
     return 0;
 }

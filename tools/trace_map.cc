@@ -104,8 +104,8 @@ class Sites {
 
 class Maker {
   public:
-    Maker(const std::string &path, const TraceMoment &moment, size_t count)
-        : trace_(path), progress_(trace_.info().events) {
+    Maker(const std::string &path, const TraceMoment &moment, size_t count, bool accept_damage)
+        : trace_(path, accept_damage), progress_(trace_.info().events) {
         look_ahead(moment);
         for (size_t index = 1; index <= count; index++)
             moments_.push_back(uint64_t(double(end_ns_) * double(index) / double(count)));
@@ -130,6 +130,7 @@ class Maker {
         }
         for (; next < moments_.size(); next++)
             add_map(next, sites, &result);
+        result.damage = trace_.damage();
         return result;
     }
 
@@ -287,11 +288,10 @@ class Maker {
 
 } // namespace
 
-bool trace_is(const std::string &bytes) { return bytes.compare(0, 8, TRACE_MAGIC) == 0; }
-
-TraceMaps trace_maps(const std::string &path, const TraceMoment &moment, size_t count) {
+TraceMaps trace_maps(const std::string &path, const TraceMoment &moment, size_t count,
+                     bool accept_damage) {
     try {
-        return Maker(path, moment, count).make();
+        return Maker(path, moment, count, accept_damage).make();
     } catch (const TraceError &error) {
         throw Failure(error.what());
     }

@@ -22,16 +22,15 @@ struct TraceMoment {
 };
 
 struct TraceMaps {
-    std::vector<Snapshot> maps; // in order of time
-    size_t chosen;              // which of them is of the moment asked for
+    std::vector<Snapshot> maps;      // in order of time
+    size_t chosen;                   // which of them is of the moment asked for
+    std::vector<std::string> damage; // what is missing of the trace
 };
 
-// Whether a file's bytes begin as those of a recording.
-bool trace_is(const std::string &bytes);
-
 // Maps of `count` moments, the last event's among them, and of the one asked for. Failure if the
-// file cannot be read.
-TraceMaps trace_maps(const std::string &path, const TraceMoment &moment, size_t count);
+// file cannot be read, or is damaged unless `accept_damage`.
+TraceMaps trace_maps(const std::string &path, const TraceMoment &moment, size_t count,
+                     bool accept_damage);
 
 } // namespace osmem
 

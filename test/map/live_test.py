@@ -86,11 +86,12 @@ def redis(osmem, folder):
                 break
             assert server.poll() is None, "redis-server has ended"
             time.sleep(0.05)
-        load = subprocess.Popen(["redis-benchmark", "-s", socket, "-q", "-n", "40000", "-r", "20000", "-d", "100",
+        load = subprocess.Popen(["redis-benchmark", "-s", socket, "-q", "-n", "20000", "-r", "20000", "-d", "100",
                                  "-c", "10", "-P", "8", "-t", "set,lpush,hset,sadd"], stdout=subprocess.DEVNULL)
         looks = []
         while load.poll() is None:
             looks.append(osmem.look(server))
+            time.sleep(0.02)
         assert load.returncode == 0 and all(looks) and len(looks) >= 3, (load.returncode, looks)
         assert looks[-1]["allocated"] > looks[0]["allocated"]
 
@@ -116,7 +117,7 @@ def compiler(osmem, folder):
     with open(os.path.join(folder, "source.cc"), "w", encoding="utf-8") as file:
         file.write(SOURCE)
     subprocess.run(["g++", "-E", "source.cc", "-o", "source.ii"], cwd=folder, check=True)
-    command = [path, "-quiet", "-O1", "-fpreprocessed", "source.ii", "-o"]
+    command = [path, "-quiet", "-O0", "-fpreprocessed", "source.ii", "-o"]
     subprocess.run(command + ["alone.s"], cwd=folder, check=True)
     process = osmem.start(command + ["seen.s"], folder)
     looks = []

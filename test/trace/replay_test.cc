@@ -330,40 +330,6 @@ INSTANTIATE_TEST_SUITE_P(All, WrongCommandLine,
                                          "record --stacks -1 -- true", "record --clock sun -- true",
                                          "record --as-is --lib x -- true", "record -o"));
 
-TEST(BadTrace, IsToldInOneLine) {
-    const std::string whole = file_contents(DATA + "sqlite3.osmem");
-    const std::string cut = scratch_file("cut.osmem"), text = scratch_file("text.osmem"),
-                      empty = scratch_file("empty.osmem"), damaged = scratch_file("bad.osmem");
-    file_write(cut, whole.substr(0, whole.size() / 2));
-    file_write(text, std::string(10000, 'x'));
-    file_write(empty, "");
-    std::string changed = whole;
-    changed[changed.size() / 2] ^= 1;
-    file_write(damaged, changed);
-    const std::map<std::string, std::string> expected = {{cut, "truncated"},
-                                                         {text, "not a trace"},
-                                                         {empty, "not a trace"},
-                                                         {damaged, "checksum"},
-                                                         {"/no/such/file", "No such file"},
-                                                         {"/", "not a trace"}};
-    for (const std::string command : {"replay -n 1 --allocators osmem ", "report "}) {
-        for (const auto &[path, words] : expected) {
-            const ShellResult result = shell("tools/osmem " + command + "'" + path + "'");
-            EXPECT_EQ(result.status, 1) << command << path;
-            EXPECT_EQ(result.output, "");
-            EXPECT_EQ(std::count(result.error.begin(), result.error.end(), '\n'), 1)
-                << result.error;
-            EXPECT_TRUE(contains(result.error, words)) << result.error;
-        }
-        // What is whole can be used all the same, and the damage is told.
-        for (const std::string &path : {cut, damaged}) {
-            const ShellResult result = shell("tools/osmem " + command + "--damaged '" + path + "'");
-            EXPECT_EQ(result.status, 0) << command << result.error;
-            EXPECT_TRUE(contains(result.output, "damaged: ")) << result.output;
-        }
-    }
-}
-
 } // namespace
 
 } // namespace osmem

@@ -40,12 +40,26 @@ TraceReader::TraceReader(const std::string &path, bool accept_damage) : path_(pa
             throw TraceError(path + ": damaged: " + damage_[0] +
                              (damage_.size() > 1
                                   ? ", and " + std::to_string(damage_.size() - 1) + " more"
-                                  : ""));
+                                  : "") +
+                             " (--damaged takes what is whole)");
         rewind();
     } catch (...) {
         munmap(const_cast<uint8_t *>(data_), size_);
         throw;
     }
+}
+
+bool trace_is(const std::string &path) {
+    struct stat status;
+    char magic[sizeof trace_header::magic] = {};
+    const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (file < 0)
+        return false;
+    const bool is_trace = fstat(file, &status) == 0 && S_ISREG(status.st_mode) &&
+                          pread(file, magic, sizeof magic, 0) == sizeof magic &&
+                          std::memcmp(magic, TRACE_MAGIC, sizeof magic) == 0;
+    close(file);
+    return is_trace;
 }
 
 TraceInfo trace_info(const std::string &path) {
@@ -72,10 +86,11 @@ TraceReader::~TraceReader() {
 }
 
 void TraceReader::map(const std::string &path) {
-    const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    // Not to wait for who writes into a pipe.
+    const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (file < 0)
         throw TraceError(path + ": " + std::strerror(errno));
-    struct stat status;
+    struct stat status {};
     // The header first: a growing file is never shorter than its header said before.
     const bool has_header = pread(file, &header_, sizeof header_, 0) == sizeof header_;
     const bool is_file = fstat(file, &status) == 0 && S_ISREG(status.st_mode);
@@ -84,8 +99,14 @@ void TraceReader::map(const std::string &path) {
     if (has_header && size_ >= TRACE_HEADER_BYTES)
         data = mmap(nullptr, size_, PROT_READ, MAP_SHARED, file, 0);
     close(file);
+    if (S_ISDIR(status.st_mode))
+        throw TraceError(path + ": " + std::strerror(EISDIR));
+    if (!is_file)
+        throw TraceError(path + ": not a file: a trace is read more than once, so it cannot come "
+                                "from a pipe or device");
     if (data == MAP_FAILED)
-        throw TraceError(path + ": not a trace of osmem record");
+        throw TraceError(path + (trace_is(path) ? ": truncated: not even its header is whole"
+                                                : ": not a trace of osmem record"));
     data_ = static_cast<const uint8_t *>(data);
 }
 

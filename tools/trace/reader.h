@@ -74,6 +74,9 @@ struct TraceInfo {
     bool uses_tsc;
 };
 
+// Whether a file, and no pipe or device, begins as a trace.
+bool trace_is(const std::string &path);
+
 // From the headers alone: `duration_s` is that to the beginning of the last chunk if the program
 // did not end by itself. TraceError if it is no trace; damage is not looked for.
 TraceInfo trace_info(const std::string &path);

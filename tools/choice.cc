@@ -1,8 +1,6 @@
 #include "tools/choice.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdlib>
 #include <cstring>
 #include <sstream>
 
@@ -37,42 +35,6 @@ void check_names(const std::vector<Allocator> &found, const AllocatorChoice &cho
             throw UsageError("--allocators: no '" + name + "' here, only " + known);
 }
 
-} // namespace
-
-std::vector<Allocator> choose_allocators(const AllocatorChoice &choice) {
-    std::vector<Allocator> found = {{BASE, ""}, {"osmem", ""}};
-    if (is_chosen(choice, "osmem"))
-        found[1].library = choice.library.empty() ? dropin_find() : preload_library(choice.library);
-    for (const Allocator &allocator : allocators_installed())
-        found.push_back(allocator);
-    found.insert(found.end(), choice.also.begin(), choice.also.end());
-    check_names(found, choice);
-
-    std::vector<Allocator> chosen;
-    for (const Allocator &allocator : found)
-        if (is_chosen(choice, allocator.name))
-            chosen.push_back(allocator);
-    return chosen;
-}
-
-int parse_count(const char *option, const char *text, int least) {
-    char *end;
-    errno = 0;
-    const long value = std::strtol(text, &end, 10);
-    if (*text == '\0' || *end != '\0' || errno != 0 || value < least || value > 1000 * 1000)
-        throw UsageError(std::string(option) + " '" + text + "': not a number from " +
-                         std::to_string(least) + " on");
-    return int(value);
-}
-
-double parse_seconds(const char *option, const char *text) {
-    char *end;
-    const double value = std::strtod(text, &end);
-    if (*text == '\0' || *end != '\0' || !(value > 0) || value > 1e9)
-        throw UsageError(std::string(option) + " '" + text + "': not a number of seconds");
-    return value;
-}
-
 std::vector<std::string> parse_names(const char *text) {
     std::vector<std::string> names;
     std::istringstream parts(text);
@@ -89,6 +51,32 @@ Allocator parse_also(const char *text) {
     if (equals == nullptr || equals == text || equals[1] == '\0')
         throw UsageError("--also '" + std::string(text) + "': not NAME=PATH");
     return {std::string(text, equals), preload_library(equals + 1)};
+}
+
+} // namespace
+
+std::vector<Option> choice_options(AllocatorChoice *choice) {
+    return {
+        {"allocators", true, [=](const char *value) { choice->names = parse_names(value); }},
+        {"also", true, [=](const char *value) { choice->also.push_back(parse_also(value)); }},
+        option_text("lib", &choice->library),
+    };
+}
+
+std::vector<Allocator> choose_allocators(const AllocatorChoice &choice) {
+    std::vector<Allocator> found = {{BASE, ""}, {"osmem", ""}};
+    if (is_chosen(choice, "osmem"))
+        found[1].library = choice.library.empty() ? dropin_find() : preload_library(choice.library);
+    for (const Allocator &allocator : allocators_installed())
+        found.push_back(allocator);
+    found.insert(found.end(), choice.also.begin(), choice.also.end());
+    check_names(found, choice);
+
+    std::vector<Allocator> chosen;
+    for (const Allocator &allocator : found)
+        if (is_chosen(choice, allocator.name))
+            chosen.push_back(allocator);
+    return chosen;
 }
 
 } // namespace osmem

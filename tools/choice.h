@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tools/allocators.h"
+#include "tools/options.h"
 
 namespace osmem {
 
@@ -22,11 +23,8 @@ struct AllocatorChoice {
 // UsageError for names that nothing here has, or that two have.
 std::vector<Allocator> choose_allocators(const AllocatorChoice &choice);
 
-// The values of options: UsageError if they are not what is expected.
-int parse_count(const char *option, const char *text, int least);
-double parse_seconds(const char *option, const char *text);
-std::vector<std::string> parse_names(const char *text); // of --allocators
-Allocator parse_also(const char *text);
+// --allocators, --also and --lib.
+std::vector<Option> choice_options(AllocatorChoice *choice);
 
 } // namespace osmem
 

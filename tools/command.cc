@@ -26,10 +26,12 @@ long option_number(const char *option, const std::string &text, long least, long
     return value;
 }
 
-std::vector<std::string> command_line(int argc, char **argv, int index) {
-    if (index >= argc)
-        throw UsageError("CMD is missing: which program?");
-    return std::vector<std::string>(argv + index, argv + argc);
+double option_seconds(const char *option, const std::string &text) {
+    char *end;
+    const double value = std::strtod(text.c_str(), &end);
+    if (text.empty() || *end != '\0' || !(value > 0) || value > 1e9)
+        throw UsageError(std::string(option) + " '" + text + "': not a number of seconds");
+    return value;
 }
 
 } // namespace osmem

@@ -10,7 +10,6 @@
 
 #include <stdexcept>
 #include <string>
-#include <vector>
 
 namespace osmem {
 
@@ -56,8 +55,8 @@ UsageError option_error(int returned, char **argv);
 // The number that an option is given. UsageError if it is none from `least` to `most`.
 long option_number(const char *option, const std::string &text, long least, long most);
 
-// What follows the options from argv[index] on: CMD and its arguments. UsageError if nothing does.
-std::vector<std::string> command_line(int argc, char **argv, int index);
+// The same of seconds, more than none.
+double option_seconds(const char *option, const std::string &text);
 
 } // namespace osmem
 

@@ -10,7 +10,6 @@
 #include <cstdlib>
 #include <cstring>
 
-#include <getopt.h>
 #include <unistd.h>
 
 #include "tools/choice.h"
@@ -61,65 +60,25 @@ struct Options {
     double timeout_s = 0;
     bool show_output = false;
     bool list = false;
-    bool help = false;
     std::string json; // file, "-" or ""
     AllocatorChoice choice;
     std::vector<std::string> command;
 };
 
 Options parse(int argc, char **argv) {
-    enum { WARMUP = 256, ALLOCATORS, ALSO, LIBRARY, TIMEOUT, JSON, SHOW_OUTPUT, LIST };
-    static const option known[] = {{"runs", required_argument, nullptr, 'n'},
-                                   {"warmup", required_argument, nullptr, WARMUP},
-                                   {"allocators", required_argument, nullptr, ALLOCATORS},
-                                   {"also", required_argument, nullptr, ALSO},
-                                   {"lib", required_argument, nullptr, LIBRARY},
-                                   {"timeout", required_argument, nullptr, TIMEOUT},
-                                   {"json", required_argument, nullptr, JSON},
-                                   {"show-output", no_argument, nullptr, SHOW_OUTPUT},
-                                   {"list", no_argument, nullptr, LIST},
-                                   {"help", no_argument, nullptr, 'h'},
-                                   {}};
     Options options;
-    opterr = 0;
-    for (int found; (found = getopt_long(argc, argv, "+:hn:", known, nullptr)) != -1;) {
-        switch (found) {
-        case 'n':
-            options.runs = parse_count("-n", optarg, 1);
-            break;
-        case WARMUP:
-            options.warmups = parse_count("--warmup", optarg, 0);
-            break;
-        case ALLOCATORS:
-            options.choice.names = parse_names(optarg);
-            break;
-        case ALSO:
-            options.choice.also.push_back(parse_also(optarg));
-            break;
-        case LIBRARY:
-            options.choice.library = optarg;
-            break;
-        case TIMEOUT:
-            options.timeout_s = parse_seconds("--timeout", optarg);
-            break;
-        case JSON:
-            options.json = optarg;
-            break;
-        case SHOW_OUTPUT:
-            options.show_output = true;
-            break;
-        case LIST:
-            options.list = true;
-            break;
-        case 'h':
-            options.help = true;
-            break;
-        default:
-            throw option_error(found, argv);
-        }
-    }
-    if (!options.help && !options.list)
-        options.command = command_line(argc, argv, optind);
+    std::vector<Option> known = choice_options(&options.choice);
+    known.push_back(option_count("runs", &options.runs, 1, 1000 * 1000, 'n'));
+    known.push_back(option_count("warmup", &options.warmups, 0, 1000 * 1000));
+    known.push_back({"timeout", true, [&](const char *value) {
+                         options.timeout_s = option_seconds("--timeout", value);
+                     }});
+    known.push_back(option_text("json", &options.json));
+    known.push_back(option_flag("show-output", &options.show_output));
+    known.push_back(option_flag("list", &options.list));
+    const std::vector<std::string> operands = parse_options(argc, argv, Operands::COMMAND, known);
+    if (!options.list)
+        options.command = command_line(operands);
     return options;
 }
 
@@ -193,10 +152,6 @@ int list_allocators(const Options &options) {
 
 int compare(int argc, char **argv) {
     const Options options = parse(argc, argv);
-    if (options.help) {
-        std::fputs(HELP, stdout);
-        return 0;
-    }
     if (options.list)
         return list_allocators(options);
 

@@ -7,14 +7,13 @@
 #include <cstdio>
 #include <cstring>
 
-#include <getopt.h>
-
 #include "nlohmann/json.hpp"
 #include "tools/command.h"
 #include "tools/demo_heap.h"
 #include "tools/demo_script.h"
 #include "tools/files.h"
 #include "tools/map_terminal.h"
+#include "tools/options.h"
 
 namespace osmem {
 
@@ -45,45 +44,21 @@ const char HELP[] =
 
 struct Options {
     std::string script, html;
-    bool no_colour = false, print_script = false, help = false;
+    bool no_colour = false, print_script = false;
     size_t columns = 0;
 };
 
 Options parse(int argc, char **argv) {
-    enum { SCRIPT = 256, HTML, NO_COLOUR, COLUMNS };
-    static const option known[] = {{"script", no_argument, nullptr, SCRIPT},
-                                   {"html", required_argument, nullptr, HTML},
-                                   {"no-color", no_argument, nullptr, NO_COLOUR},
-                                   {"columns", required_argument, nullptr, COLUMNS},
-                                   {"help", no_argument, nullptr, 'h'},
-                                   {}};
     Options options;
-    opterr = 0;
-    for (int found; (found = getopt_long(argc, argv, "+:h", known, nullptr)) != -1;) {
-        switch (found) {
-        case SCRIPT:
-            options.print_script = true;
-            break;
-        case HTML:
-            options.html = optarg;
-            break;
-        case NO_COLOUR:
-            options.no_colour = true;
-            break;
-        case COLUMNS:
-            options.columns = size_t(option_number("--columns", optarg, 32, 10000));
-            break;
-        case 'h':
-            options.help = true;
-            break;
-        default:
-            throw option_error(found, argv);
-        }
-    }
-    if (optind < argc)
-        options.script = argv[optind++];
-    if (optind < argc)
-        throw UsageError(std::string("'") + argv[optind] + "' is one argument too many");
+    const std::vector<std::string> operands = parse_options(
+        argc, argv, Operands::COMMAND,
+        {option_flag("script", &options.print_script), option_text("html", &options.html),
+         option_flag("no-color", &options.no_colour),
+         option_count("columns", &options.columns, 32, 10000)});
+    if (operands.size() > 1)
+        throw UsageError("'" + operands[1] + "' is one argument too many");
+    if (!operands.empty())
+        options.script = operands[0];
     return options;
 }
 
@@ -245,8 +220,8 @@ void write_page(const Demo &demo, const std::string &path) {
 
 int demo(int argc, char **argv) {
     const Options options = parse(argc, argv);
-    if (options.help || options.print_script) {
-        std::fputs(options.help ? HELP : DEMO_SCRIPT, stdout);
+    if (options.print_script) {
+        std::fputs(DEMO_SCRIPT, stdout);
         return 0;
     }
     const bool is_default = options.script.empty();

@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "tools/dropin.h"
+#include "tools/options.h"
 #include "utils/osmem.h"
 
 namespace osmem {
@@ -56,7 +57,12 @@ int dispatch(int argc, char **argv, const Command **command) {
     }
     if (!asks_for_help(argv[1])) {
         *command = &command_named(argv[1]);
-        return (*command)->run(argc - 1, argv + 1);
+        try {
+            return (*command)->run(argc - 1, argv + 1);
+        } catch (const HelpWanted &) {
+            std::fputs((*command)->help, stdout);
+            return 0;
+        }
     }
     if (argc > 2)
         std::fputs(command_named(argv[2]).help, stdout);

@@ -12,7 +12,6 @@
 #include <optional>
 
 #include <fcntl.h>
-#include <getopt.h>
 #include <poll.h>
 #include <sys/ptrace.h>
 #include <sys/signalfd.h>
@@ -24,6 +23,7 @@
 #include "tools/files.h"
 #include "tools/map_page.h"
 #include "tools/map_terminal.h"
+#include "tools/options.h"
 #include "tools/process_map.h"
 #include "tools/snapshot.h"
 #include "tools/trace/reader.h"
@@ -87,7 +87,7 @@ struct Options {
     int milliseconds = 0;
     TraceMoment moment;
     std::string html, save, library;
-    bool no_colour = false, damaged = false, help = false;
+    bool no_colour = false, damaged = false;
     size_t columns = 0;
 };
 
@@ -149,57 +149,18 @@ void check(const Options &options) {
 }
 
 Options parse(int argc, char **argv) {
-    enum { AT = 256, FROM, HTML, SAVE, NO_COLOUR, COLUMNS, LIBRARY, DAMAGED };
-    static const option known[] = {{"pid", required_argument, nullptr, 'p'},
-                                   {"at", required_argument, nullptr, AT},
-                                   {"from", required_argument, nullptr, FROM},
-                                   {"html", required_argument, nullptr, HTML},
-                                   {"save", required_argument, nullptr, SAVE},
-                                   {"no-color", no_argument, nullptr, NO_COLOUR},
-                                   {"columns", required_argument, nullptr, COLUMNS},
-                                   {"lib", required_argument, nullptr, LIBRARY},
-                                   {"damaged", no_argument, nullptr, DAMAGED},
-                                   {"help", no_argument, nullptr, 'h'},
-                                   {}};
     Options options;
-    opterr = 0;
-    for (int found; (found = getopt_long(argc, argv, "+:hp:", known, nullptr)) != -1;) {
-        switch (found) {
-        case 'p':
-            options.process = pid_t(option_number("--pid", optarg, 1, 1L << 30));
-            break;
-        case AT:
-            parse_when(optarg, &options);
-            break;
-        case FROM:
-            options.files.push_back(optarg);
-            break;
-        case HTML:
-            options.html = optarg;
-            break;
-        case SAVE:
-            options.save = optarg;
-            break;
-        case NO_COLOUR:
-            options.no_colour = true;
-            break;
-        case COLUMNS:
-            options.columns = size_t(option_number("--columns", optarg, 32, 10000));
-            break;
-        case DAMAGED:
-            options.damaged = true;
-            break;
-        case LIBRARY:
-            options.library = optarg;
-            break;
-        case 'h':
-            options.help = true;
-            return options;
-        default:
-            throw option_error(found, argv);
-        }
-    }
-    options.command.assign(argv + optind, argv + argc);
+    options.command =
+        parse_options(argc, argv, Operands::COMMAND,
+                      {option_count("pid", &options.process, 1, 1L << 30, 'p'),
+                       {"at", true, [&](const char *value) { parse_when(value, &options); }},
+                       {"from", true, [&](const char *value) { options.files.push_back(value); }},
+                       option_text("html", &options.html),
+                       option_text("save", &options.save),
+                       option_flag("no-color", &options.no_colour),
+                       option_count("columns", &options.columns, 32, 10000),
+                       option_text("lib", &options.library),
+                       option_flag("damaged", &options.damaged)});
     check(options);
     return options;
 }
@@ -481,10 +442,6 @@ int map_command_line(const Options &options) {
 
 int map(int argc, char **argv) {
     const Options options = parse(argc, argv);
-    if (options.help) {
-        std::fputs(HELP, stdout);
-        return 0;
-    }
     if (!options.files.empty())
         return map_files(options);
     return options.process != 0 ? map_process(options) : map_command_line(options);

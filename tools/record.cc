@@ -12,13 +12,13 @@
 #include <fstream>
 
 #include <fcntl.h>
-#include <getopt.h>
 #include <glob.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "tools/command.h"
 #include "tools/dropin.h"
+#include "tools/options.h"
 #include "tools/trace/reader.h"
 
 namespace osmem {
@@ -63,7 +63,6 @@ struct Options {
     uint64_t sample_bytes = 64 * 1024;
     bool as_is = false;
     bool quiet = false;
-    bool help = false;
     std::vector<std::string> command;
 };
 
@@ -77,49 +76,21 @@ uint64_t parse_bytes(const char *option, const char *text) {
 }
 
 Options parse(int argc, char **argv) {
-    enum { STACKS = 256, LIBRARY, AS_IS, CLOCK };
-    static const option known[] = {{"output", required_argument, nullptr, 'o'},
-                                   {"stacks", required_argument, nullptr, STACKS},
-                                   {"lib", required_argument, nullptr, LIBRARY},
-                                   {"as-is", no_argument, nullptr, AS_IS},
-                                   {"clock", required_argument, nullptr, CLOCK},
-                                   {"quiet", no_argument, nullptr, 'q'},
-                                   {"help", no_argument, nullptr, 'h'},
-                                   {}};
     Options options;
-    opterr = 0;
-    for (int found; (found = getopt_long(argc, argv, "+:ho:q", known, nullptr)) != -1;) {
-        switch (found) {
-        case 'o':
-            options.output = optarg;
-            break;
-        case STACKS:
-            options.sample_bytes = parse_bytes("--stacks", optarg);
-            break;
-        case LIBRARY:
-            options.library = optarg;
-            break;
-        case AS_IS:
-            options.as_is = true;
-            break;
-        case CLOCK:
-            options.clock = optarg;
-            if (options.clock != "tsc" && options.clock != "monotonic")
-                throw UsageError("--clock '" + options.clock + "': not tsc or monotonic");
-            break;
-        case 'q':
-            options.quiet = true;
-            break;
-        case 'h':
-            options.help = true;
-            return options;
-        default:
-            throw option_error(found, argv);
-        }
-    }
+    const std::vector<std::string> operands = parse_options(
+        argc, argv, Operands::COMMAND,
+        {option_text("output", &options.output, 'o'),
+         {"stacks", true,
+          [&](const char *value) { options.sample_bytes = parse_bytes("--stacks", value); }},
+         option_text("lib", &options.library),
+         option_flag("as-is", &options.as_is),
+         option_text("clock", &options.clock),
+         option_flag("quiet", &options.quiet, 'q')});
+    if (options.clock != "" && options.clock != "tsc" && options.clock != "monotonic")
+        throw UsageError("--clock '" + options.clock + "': not tsc or monotonic");
     if (options.as_is && !options.library.empty())
         throw UsageError("--lib and --as-is exclude each other");
-    options.command = command_line(argc, argv, optind);
+    options.command = command_line(operands);
     return options;
 }
 
@@ -257,10 +228,6 @@ int execute(const std::vector<std::string> &command, int *status) {
 
 int record(int argc, char **argv) {
     const Options options = parse(argc, argv);
-    if (options.help) {
-        std::fputs(HELP, stdout);
-        return 0;
-    }
     const std::string output = prepare_output(options);
     if (!options.as_is)
         preload_prepend(options.library.empty() ? dropin_find() : preload_library(options.library));

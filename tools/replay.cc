@@ -7,13 +7,13 @@
  */
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 
 #include <fcntl.h>
-#include <getopt.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -76,70 +76,24 @@ struct Options {
     int samples = 400;
     double timeout_s = 0;
     bool damaged = false;
-    bool help = false;
     std::string json, plots;
     AllocatorChoice choice;
     std::string trace;
 };
 
 Options parse(int argc, char **argv) {
-    enum { ALLOCATORS = 256, ALSO, LIBRARY, EVENTS, SAMPLES, TIMEOUT, JSON, PLOTS, DAMAGED };
-    static const option known[] = {{"runs", required_argument, nullptr, 'n'},
-                                   {"allocators", required_argument, nullptr, ALLOCATORS},
-                                   {"also", required_argument, nullptr, ALSO},
-                                   {"lib", required_argument, nullptr, LIBRARY},
-                                   {"events", required_argument, nullptr, EVENTS},
-                                   {"samples", required_argument, nullptr, SAMPLES},
-                                   {"timeout", required_argument, nullptr, TIMEOUT},
-                                   {"json", required_argument, nullptr, JSON},
-                                   {"plots", required_argument, nullptr, PLOTS},
-                                   {"damaged", no_argument, nullptr, DAMAGED},
-                                   {"help", no_argument, nullptr, 'h'},
-                                   {}};
     Options options;
-    opterr = 0;
-    for (int found; (found = getopt_long(argc, argv, ":hn:", known, nullptr)) != -1;) {
-        switch (found) {
-        case 'n':
-            options.runs = parse_count("-n", optarg, 1);
-            break;
-        case ALLOCATORS:
-            options.choice.names = parse_names(optarg);
-            break;
-        case ALSO:
-            options.choice.also.push_back(parse_also(optarg));
-            break;
-        case LIBRARY:
-            options.choice.library = optarg;
-            break;
-        case EVENTS:
-            options.events = uint64_t(parse_count("--events", optarg, 1));
-            break;
-        case SAMPLES:
-            options.samples = parse_count("--samples", optarg, 1);
-            break;
-        case TIMEOUT:
-            options.timeout_s = parse_seconds("--timeout", optarg);
-            break;
-        case JSON:
-            options.json = optarg;
-            break;
-        case PLOTS:
-            options.plots = optarg;
-            break;
-        case DAMAGED:
-            options.damaged = true;
-            break;
-        case 'h':
-            options.help = true;
-            return options;
-        default:
-            throw option_error(found, argv);
-        }
-    }
-    if (optind + 1 != argc)
-        throw UsageError(optind == argc ? "TRACE is missing: which file?" : "one TRACE at a time");
-    options.trace = argv[optind];
+    std::vector<Option> known = choice_options(&options.choice);
+    known.push_back(option_count("runs", &options.runs, 1, 1000 * 1000, 'n'));
+    known.push_back(option_count("events", &options.events, 1, LONG_MAX));
+    known.push_back(option_count("samples", &options.samples, 1, 1000 * 1000));
+    known.push_back({"timeout", true, [&](const char *value) {
+                         options.timeout_s = option_seconds("--timeout", value);
+                     }});
+    known.push_back(option_text("json", &options.json));
+    known.push_back(option_text("plots", &options.plots));
+    known.push_back(option_flag("damaged", &options.damaged));
+    options.trace = single_operand(parse_options(argc, argv, Operands::ANYWHERE, known), "TRACE");
     return options;
 }
 
@@ -564,10 +518,6 @@ void prepare_folder(const std::string &path) {
 
 int replay(int argc, char **argv) {
     const Options options = parse(argc, argv);
-    if (options.help) {
-        std::fputs(HELP, stdout);
-        return 0;
-    }
     Replay replay(options);
     const OutputFile json = open_output(options.json); // before the work: it may fail
     if (!options.plots.empty())

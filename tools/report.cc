@@ -13,13 +13,12 @@
 #include <memory>
 #include <optional>
 
-#include <getopt.h>
 #include <unistd.h>
 
 #include "nlohmann/json.hpp"
-#include "tools/choice.h"
 #include "tools/command.h"
 #include "tools/files.h"
+#include "tools/options.h"
 #include "tools/process_map.h"
 #include "tools/report/advice.h"
 #include "tools/report/analysis.h"
@@ -73,7 +72,6 @@ struct Options {
     double second = 0;
     size_t top = 10, depth = 3;
     bool damaged = false;
-    bool help = false;
 };
 
 void parse_moment(const char *text, Options *options) {
@@ -84,65 +82,25 @@ void parse_moment(const char *text, Options *options) {
         options->moment = Analysis::Moment::END;
     } else {
         options->moment = Analysis::Moment::SECOND;
-        options->second = parse_seconds("--at", text);
+        options->second = option_seconds("--at", text);
     }
 }
 
 Options parse(int argc, char **argv) {
-    enum { PID = 256, AT, TOP, DEPTH, JSON, PPROF, DAMAGED };
-    static const option known[] = {{"pid", required_argument, nullptr, PID},
-                                   {"at", required_argument, nullptr, AT},
-                                   {"top", required_argument, nullptr, TOP},
-                                   {"depth", required_argument, nullptr, DEPTH},
-                                   {"json", required_argument, nullptr, JSON},
-                                   {"pprof", required_argument, nullptr, PPROF},
-                                   {"damaged", no_argument, nullptr, DAMAGED},
-                                   {"help", no_argument, nullptr, 'h'},
-                                   {}};
     Options options;
-    opterr = 0;
-    for (int found; (found = getopt_long(argc, argv, ":h", known, nullptr)) != -1;) {
-        switch (found) {
-        case PID: {
-            char *end;
-            errno = 0;
-            options.pid = std::strtol(optarg, &end, 10);
-            if (*end != '\0' || errno != 0 || options.pid <= 0 || options.pid > INT_MAX)
-                throw UsageError(std::string("--pid '") + optarg + "': not a process id");
-            break;
-        }
-        case AT:
-            parse_moment(optarg, &options);
-            break;
-        case TOP:
-            options.top = size_t(parse_count("--top", optarg, 1));
-            break;
-        case DEPTH:
-            options.depth = size_t(parse_count("--depth", optarg, 1));
-            break;
-        case JSON:
-            options.json = optarg;
-            break;
-        case PPROF:
-            options.pprof = optarg;
-            break;
-        case DAMAGED:
-            options.damaged = true;
-            break;
-        case 'h':
-            options.help = true;
-            return options;
-        default:
-            throw option_error(found, argv);
-        }
-    }
-    const int left = argc - optind;
-    if (options.pid != 0 && left > 0)
-        throw UsageError("either TRACE or --pid");
-    if (options.pid == 0 && left != 1)
-        throw UsageError(left == 0 ? "TRACE is missing: which file?" : "one TRACE at a time");
+    const std::vector<std::string> operands =
+        parse_options(argc, argv, Operands::ANYWHERE,
+                      {option_count("pid", &options.pid, 1, INT_MAX),
+                       {"at", true, [&](const char *value) { parse_moment(value, &options); }},
+                       option_count("top", &options.top, 1, INT_MAX),
+                       option_count("depth", &options.depth, 1, INT_MAX),
+                       option_text("json", &options.json),
+                       option_text("pprof", &options.pprof),
+                       option_flag("damaged", &options.damaged)});
     if (options.pid == 0)
-        options.trace = argv[optind];
+        options.trace = single_operand(operands, "TRACE");
+    else if (!operands.empty())
+        throw UsageError("either TRACE or --pid");
     return options;
 }
 
@@ -611,10 +569,6 @@ void report_process(const Options &options, const OutputFile &json, FILE *out) {
 
 int report(int argc, char **argv) {
     const Options options = parse(argc, argv);
-    if (options.help) {
-        std::fputs(HELP, stdout);
-        return 0;
-    }
     const std::optional<std::string> path =
         options.pid == 0 ? options.trace : trace_of_process(options.pid);
     const OutputFile json = open_output(options.json), pprof = open_output(options.pprof);

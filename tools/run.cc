@@ -3,7 +3,6 @@
  *
  * The tool replaces itself by CMD: its process, terminal, signals and exit status are CMD's own.
  */
-#include <getopt.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -13,6 +12,7 @@
 
 #include "tools/command.h"
 #include "tools/dropin.h"
+#include "tools/options.h"
 
 namespace osmem {
 
@@ -52,29 +52,11 @@ void add_option_to_conf(const char *option) {
 }
 
 int run(int argc, char **argv) {
-    static const option options[] = {{"stats", no_argument, nullptr, 's'},
-                                     {"lib", required_argument, nullptr, 'l'},
-                                     {"help", no_argument, nullptr, 'h'},
-                                     {}};
     bool stats = false;
     std::string library;
-    opterr = 0;
-    for (int found; (found = getopt_long(argc, argv, "+:h", options, nullptr)) != -1;) {
-        switch (found) {
-        case 's':
-            stats = true;
-            break;
-        case 'l':
-            library = optarg;
-            break;
-        case 'h':
-            std::fputs(HELP, stdout);
-            return 0;
-        default:
-            throw option_error(found, argv);
-        }
-    }
-    const std::vector<std::string> command = command_line(argc, argv, optind);
+    const std::vector<std::string> command =
+        command_line(parse_options(argc, argv, Operands::COMMAND,
+                                   {option_flag("stats", &stats), option_text("lib", &library)}));
     preload_prepend(library.empty() ? dropin_find() : preload_library(library));
     if (stats)
         add_option_to_conf("stats_print:on");

@@ -13,10 +13,10 @@
  *    takes the address.
  * 2. It is no earlier than that of the one before in the same thread.
  *
- * Places are shared by addresses far from each other, and times in it wrap around: a time that is
- * not within CLOCK_AHEAD_MOST ticks from now is somebody else's, or long past. When threads share a
- * place in the same microsecond, one of the times is lost; what then is out of order, if anything,
- * the reader puts right (tools/trace/reader.h).
+ * Places are shared by neighbours and by addresses far from each other, and times in it wrap
+ * around: a time that is not within CLOCK_AHEAD_MOST ticks from now is somebody else's, or long
+ * past. When threads share a place in the same microsecond, one of the times is lost; what then is
+ * out of order, if anything, the reader puts right (tools/trace/reader.h).
  */
 #ifndef OSMEM_TOOLS_RECORD_CLOCK_H
 #define OSMEM_TOOLS_RECORD_CLOCK_H
@@ -32,7 +32,7 @@
 #include "tools/record/log.h"
 
 enum {
-    CLOCK_GRAIN = 64, /* bytes of the program's memory to a place */
+    CLOCK_GRAIN = 256, /* bytes of memory to a place: the more, the fewer cache misses */
     CLOCK_PLACES = 1 << 20,
     CLOCK_AHEAD_MOST = 1 << 14, /* ticks: a processor is ahead by a microsecond or two at most */
 };

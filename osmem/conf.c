@@ -80,6 +80,7 @@ const struct conf_option conf_options[] = {
     {"mapped_cache", set_switch, &conf.mapped_cache},
     {"purge", set_switch, &conf.purge},
     {"requested", set_switch, &conf.requested},
+    {"thp", set_switch, &conf.thp},
     {"probes", set_switch, &conf.probes},
     {"names", set_switch, &conf.names},
     {"stats_print", set_report, &conf.stats_print},

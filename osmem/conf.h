@@ -25,6 +25,7 @@ struct conf {
     bool mapped_cache;                /* keep freed mappings for lengths that come again */
     bool purge;                       /* give pages of free memory back unasked (purge.h) */
     bool requested;                   /* count exactly what was asked for; no quick sets: slower */
+    bool thp;                         /* ask for huge pages, which else the heap never has */
     bool probes;                      /* probes for each block (watch.h) */
     bool names;                       /* mappings get names (system.h) */
     struct conf_report stats_print;   /* the drop-in prints the statistics at exit; implies

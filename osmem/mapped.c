@@ -237,6 +237,18 @@ static struct mapping reuse(size_t length) {
     return mapping;
 }
 
+/*
+ * Whether the kernel makes huge pages of mappings is its own setting, unless they are asked for:
+ * then the mapping begins with one.
+ */
+static void *map_fresh(size_t length) {
+    bool huge = conf.thp && length >= SYSTEM_HUGE;
+    void *ptr = huge ? system_map_aligned(length, SYSTEM_HUGE) : system_map(length);
+    if (huge && ptr != NULL)
+        system_advise_huge(ptr, length, true);
+    return ptr;
+}
+
 /* Maps a block at more than a page's alignment, which what is kept is not looked at for. */
 static void *map_aligned(size_t length, size_t alignment) {
     struct mapping unmap[SPARE_EXTENTS];
@@ -265,7 +277,7 @@ void *mapped_allocate_owned(struct own *owner, size_t size, size_t alignment, bo
         mapping = reuse(length);
     *zeroed = mapping.address == 0;
     if (*zeroed) {
-        void *ptr = alignment <= page ? system_map(length) : map_aligned(length, alignment);
+        void *ptr = alignment <= page ? map_fresh(length) : map_aligned(length, alignment);
         if (ptr == NULL)
             return NULL;
         mapping = (struct mapping){(uintptr_t)ptr, length};

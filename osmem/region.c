@@ -88,10 +88,23 @@ static bool zone_covers(uintptr_t base, bool is_mapped) {
 
 /* ---- from raw memory to a region ------------------------------------------------------------- */
 
+/*
+ * Where huge pages are the system's default, the first touch of a region would bring in 2 MiB of
+ * it, and what was purged would come back. Asked for whenever memory was added to the region, but
+ * not before it could hold one: a small program never does.
+ */
+static void region_advise(struct region *region, size_t bytes) {
+    bytes = align_down(bytes, system_page());
+    if (bytes >= SYSTEM_HUGE)
+        system_advise_huge(region, bytes, conf.thp);
+}
+
 /* Slack bytes of guarded blocks come with the first of these (guard.c). */
 static struct region *region_format(uintptr_t base, size_t committed_bytes, bool is_zero,
                                     bool is_lent, struct heap *heap) {
     struct region *region = (struct region *)base;
+    if (!is_lent)
+        region_advise(region, committed_bytes);
     if (!is_zero)
         memset(region, 0, sizeof *region);
     region->top = REGION_FIRST;
@@ -136,6 +149,7 @@ static void growing_commit(void) {
     if (brk_area.moved)
         store_relaxed(&region->fresh, (uint32_t)REGION_GRANULES);
     store_relaxed(&region->committed, (uint32_t)(bytes >> GRANULE_SHIFT));
+    region_advise(region, bytes);
     if (bytes == REGION_BYTES)
         brk_area.growing = NULL;
 }
@@ -302,6 +316,7 @@ bool region_refill(struct region *region) {
         return false;
     store_relaxed(&region->committed, (uint32_t)end);
     store_relaxed(&region->hollow, 0);
+    region_advise(region, granules_bytes(end));
     return true;
 }
 

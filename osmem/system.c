@@ -164,6 +164,13 @@ bool system_purge(void *ptr, size_t size) {
     return done;
 }
 
+void system_advise_huge(void *ptr, size_t size, bool wanted) {
+    int saved = errno;
+    count_call(madvise);
+    madvise(ptr, size, wanted ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+    errno = saved;
+}
+
 void *system_reserve(size_t size) {
     void *ptr = map(NULL, size, PROT_NONE, MAP_NORESERVE);
     name(ptr, size, "osmem guarded");

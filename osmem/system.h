@@ -67,6 +67,12 @@ void *system_remap(void *ptr, size_t old_size, size_t size, bool may_move);
 /* Gives pages back: they read as zero afterwards. False when refused: contents are kept. */
 bool system_purge(void *ptr, size_t size);
 
+/* Of this many bytes and more the kernel may make one page (transparent huge pages). */
+#define SYSTEM_HUGE (2 * MIB)
+
+/* Asks the kernel to make huge pages of these pages as far as it can, or never to. */
+void system_advise_huge(void *ptr, size_t size, bool wanted);
+
 /* For the guarded mode. Maps `size` bytes that cannot be accessed; NULL when refused. */
 void *system_reserve(size_t size);
 

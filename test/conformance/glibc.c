@@ -383,6 +383,34 @@ static void stats_on_standard_error(void) {
     CHECK(read(output[0], text, sizeof text) == 0);
 }
 
+/* ---- the break ------------------------------------------------------------------------------- */
+
+/* The program takes memory by sbrk between its allocations, and gives some of it back. */
+static void break_is_shared(void) {
+    enum { ROUNDS = 200 };
+    static char *taken[ROUNDS];
+    static void *blocks[ROUNDS];
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        size_t size = 100 + i * 37;
+        if ((taken[i] = sbrk((intptr_t)size)) == (void *)-1)
+            rule_skip("this C library has no sbrk");
+        fill(taken[i], size, i);
+        CHECK((blocks[i] = malloc(20000)) != NULL);
+        fill(blocks[i], 20000, i);
+        char *brief = sbrk(5000);
+        memset(brief, 0xff, 5000);
+        if (sbrk(0) == brief + 5000)
+            CHECK(sbrk(-5000) != (void *)-1);
+    }
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        CHECK(is_filled(taken[i], 100 + i * 37, i));
+        CHECK(is_filled(blocks[i], 20000, i));
+        free(blocks[i]);
+    }
+    for (unsigned i = 0; i < ROUNDS; i++)
+        CHECK(is_filled(taken[i], 100 + i * 37, i));
+}
+
 /* ---- threads and fork ------------------------------------------------------------------------ */
 
 static volatile bool stop;
@@ -460,6 +488,8 @@ const struct rule glibc_rules[] = {
     {"malloc_info(3)", "malloc_info: EINVAL for options", info_options, OTHERS},
     {"malloc_stats(3)", "malloc_stats writes to standard error, nowhere else",
      stats_on_standard_error, OTHERS},
+    {"glibc manual, Resizing the Data Segment", "what the program takes by sbrk is its own",
+     break_is_shared, NULL},
     {"glibc manual, fork", "malloc in a child forked beside busy threads", fork_beside_threads,
      NULL},
     {NULL, NULL, NULL, NULL},

@@ -257,7 +257,10 @@ void *__wrap_mremap(void *ptr, size_t old_size, size_t size, int flags, ...) {
     return moved;
 }
 
+/* What is no purge is advice that nothing depends on, and not counted. */
 int __wrap_madvise(void *ptr, size_t size, int advice) {
+    if (advice != MADV_DONTNEED)
+        return __real_madvise(ptr, size, advice);
     if (refused(MADVISE))
         return -1;
     int result = is_page(ptr) ? __real_madvise(ptr, page_up(size), advice) : invalid();

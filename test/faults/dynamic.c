@@ -1,8 +1,8 @@
 /*
- * dynamic LIBRARY [alone] - a library that allocates is loaded, used by threads and unloaded, again
- * and again, and memory does not grow by it. Or, "alone", the library is an allocator, loaded into
- * a program that lives on another one: both are used side by side, by threads too, which end after
- * it was unloaded.
+ * dynamic LIBRARY [alone|global] - a library that allocates is loaded, used by threads and
+ * unloaded, again and again, and memory does not grow by it. Or, "alone", the library is an
+ * allocator, loaded into a program that lives on another one: both are used side by side, by
+ * threads too, which end after it was unloaded. "global": so that libraries loaded later see it.
  */
 /* RTLD_DEFAULT */
 #define _GNU_SOURCE
@@ -14,8 +14,10 @@
 #include <string.h>
 #include <unistd.h>
 
+static int scope = RTLD_LOCAL;
+
 static void *load(const char *path) {
-    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    void *library = dlopen(path, RTLD_NOW | scope);
     require(library != NULL, "dlopen: %s", dlerror());
     return library;
 }
@@ -108,7 +110,9 @@ static void use_allocator(const char *path, size_t rounds) {
 int main(int argc, char **argv) {
     require(argc >= 2, "usage: dynamic LIBRARY [alone]");
     size_t rounds = count_of(argc, argv, 100, 3000);
-    if (argc > 2 && strcmp(argv[2], "alone") == 0)
+    if (argc > 2 && strcmp(argv[2], "global") == 0)
+        scope = RTLD_GLOBAL;
+    if (scope == RTLD_GLOBAL || (argc > 2 && strcmp(argv[2], "alone") == 0))
         use_allocator(argv[1], rounds);
     else
         use_plugin(argv[1], rounds);

@@ -7,7 +7,10 @@
 static void *blocks[BLOCKS];
 static __thread void *own;
 
-__attribute__((visibility("default"))) void *plugin_swap(void *block);
+#define EXPORT __attribute__((visibility("default")))
+EXPORT void *plugin_swap(void *block);
+EXPORT void *plugin_allocate(size_t size);
+EXPORT void plugin_release(void *block);
 
 __attribute__((constructor)) static void load(void) {
     for (size_t i = 0; i < BLOCKS; i++)
@@ -27,3 +30,7 @@ void *plugin_swap(void *block) {
     own = malloc(5000);
     return malloc(70000);
 }
+
+/* The plugin's own allocator, which need not be the program's. */
+void *plugin_allocate(size_t size) { return malloc(size); }
+void plugin_release(void *block) { free(block); }

@@ -76,7 +76,8 @@ TEST(Conf, TheLastValueOfAKeyHolds) {
 
 TEST(Conf, EmptyEntriesMeanNothing) {
     for (const char *text : {"", ",", ",,stats_print:on,,", "stats_print:on,"}) {
-        Ended ended = with_conf(text, [&] { EXPECT_EQ(conf.stats_print.wanted, strlen(text) > 1); });
+        Ended ended =
+            with_conf(text, [&] { EXPECT_EQ(conf.stats_print.wanted, strlen(text) > 1); });
         EXPECT_TRUE(ended.well()) << ended;
         EXPECT_EQ(ended.errors, "") << text;
     }

@@ -5,7 +5,7 @@
 set -eu
 
 INSTALLER=$(realpath -es "${1:?the installer}")
-MODULE=$PWD/MODULE.bazel CONF=$PWD/osmem/conf.c
+ROOT=$PWD MODULE=$PWD/MODULE.bazel CONF=$PWD/osmem/conf.c
 PROGRAMS=$(cd "$(dirname "$0")" && pwd -P)
 SCRATCH=$(mktemp -d "${TMPDIR:-/tmp}/osmem.XXXXXX")
 PREFIX=$SCRATCH/prefix

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "test/tools/shell.h"
-#include "tools/snapshot.h"
+#include "tools/map/snapshot.h"
 #include "tools/trace/reader.h"
 #include "gtest/gtest.h"
 
@@ -337,8 +337,10 @@ TEST(MapEvery, DrawsAgainAndAgain) {
 
 TEST(MapEvery, EndsWithTheProcessThatItLooksAt) {
     SKIP_IF_NOT_TRACING(Whom::ANYONE);
-    const auto program = started(preloaded(PROGRAM + "100 0 sleep"));
+    const auto program = started(preloaded(PROGRAM + "100 0 wait"));
     Background tool("tool", MAP + pid_option(*program) + "--at 'every 0.1s'");
+    wait_until([&] { return contains(tool.output(), "process "); });
+    kill(program->process(), SIGTERM);
     program->end();
     EXPECT_EQ(tool.end(), 0) << tool.output();
     EXPECT_GE(count(tool.output(), "process "), 1u);

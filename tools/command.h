@@ -1,9 +1,10 @@
 /*
  * The commands of the osmem tool: what main.cc's table is made of.
  *
- * A command is one file that defines one Command and nothing else that is visible; to add one,
- * write the file, declare the Command here and name it in the table. Commands report trouble by
- * throwing: main turns it into one line on standard error and an exit status.
+ * A command is one file that defines one Command and nothing else that is visible, in the folder
+ * of its name; to add one, write the file, declare the Command here and name it in the table.
+ * Commands report trouble by throwing: main turns it into one line on standard error and an exit
+ * status.
  */
 #ifndef OSMEM_TOOLS_COMMAND_H
 #define OSMEM_TOOLS_COMMAND_H

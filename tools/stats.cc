@@ -2,7 +2,6 @@
  * osmem stats: the statistics of a process that is running, or of a map that was written to a file,
  * in the formats of os_malloc_stats_print.
  */
-#include <getopt.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -11,8 +10,9 @@
 
 #include "tools/command.h"
 #include "tools/files.h"
-#include "tools/process_map.h"
-#include "tools/snapshot.h"
+#include "tools/map/process_map.h"
+#include "tools/map/snapshot.h"
+#include "tools/options.h"
 
 extern "C" {
 #include "osmem/stats_format.h"
@@ -40,7 +40,6 @@ const char HELP[] =
     "example: osmem stats --prometheus --label service=redis --pid $(pidof redis-server)\n";
 
 struct Options {
-    bool help = false;
     pid_t process = 0;
     std::string file;
     os_stats_format format = OS_STATS_TEXT;
@@ -86,42 +85,22 @@ void check(const Options &options) {
 }
 
 Options parse(int argc, char **argv) {
-    enum { FROM = 256, JSON, PROMETHEUS, LABEL };
-    static const option known[] = {{"pid", required_argument, nullptr, 'p'},
-                                   {"from", required_argument, nullptr, FROM},
-                                   {"json", no_argument, nullptr, JSON},
-                                   {"prometheus", no_argument, nullptr, PROMETHEUS},
-                                   {"label", required_argument, nullptr, LABEL},
-                                   {"help", no_argument, nullptr, 'h'},
-                                   {}};
     Options options;
-    opterr = 0;
-    for (int found; (found = getopt_long(argc, argv, "+:hp:", known, nullptr)) != -1;) {
-        switch (found) {
-        case 'p':
-            options.process = pid_t(option_number("--pid", optarg, 1, 1L << 30));
-            break;
-        case FROM:
-            options.file = optarg;
-            break;
-        case JSON:
-            options.format = OS_STATS_JSON;
-            break;
-        case PROMETHEUS:
-            options.format = OS_STATS_PROMETHEUS;
-            break;
-        case LABEL:
-            options.labels += (options.labels.empty() ? "" : ",") + label_of(optarg);
-            break;
-        case 'h':
-            options.help = true;
-            return options;
-        default:
-            throw option_error(found, argv);
-        }
-    }
-    if (optind < argc)
-        throw UsageError("'" + std::string(argv[optind]) + "': there are no arguments");
+    const auto format = [&options](os_stats_format wanted) {
+        return [&options, wanted](const char *) { options.format = wanted; };
+    };
+    const auto label = [&options](const char *text) {
+        options.labels += (options.labels.empty() ? "" : ",") + label_of(text);
+    };
+    const std::vector<std::string> operands =
+        parse_options(argc, argv, Operands::ANYWHERE,
+                      {option_count("pid", &options.process, 1, 1L << 30, 'p'),
+                       option_text("from", &options.file),
+                       {"json", false, format(OS_STATS_JSON)},
+                       {"prometheus", false, format(OS_STATS_PROMETHEUS)},
+                       {"label", true, label}});
+    if (!operands.empty())
+        throw UsageError("'" + operands.front() + "': there are no arguments");
     check(options);
     return options;
 }
@@ -171,10 +150,6 @@ void mapped_of(void *context, stats_part *part) {
 
 int stats(int argc, char **argv) {
     const Options options = parse(argc, argv);
-    if (options.help) {
-        std::fputs(HELP, stdout);
-        return 0;
-    }
     Snapshot snapshot = options.process != 0
                             ? process_map(options.process)
                             : snapshot_parse(read_file(options.file), options.file);

@@ -8,8 +8,8 @@
 #include "test/model/random.h"
 #include "test/tools/shell.h"
 #include "tools/command.h"
-#include "tools/demo_heap.h"
-#include "tools/demo_script.h"
+#include "tools/demo/demo_heap.h"
+#include "tools/demo/demo_script.h"
 #include "gtest/gtest.h"
 
 namespace osmem {

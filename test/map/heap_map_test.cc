@@ -7,7 +7,7 @@
 #include "test/core/kernel.h"
 #include "test/model/random.h"
 #include "tools/command.h"
-#include "tools/snapshot.h"
+#include "tools/map/snapshot.h"
 
 #include <atomic>
 #include <cerrno>

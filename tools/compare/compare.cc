@@ -14,7 +14,7 @@
 
 #include "tools/choice.h"
 #include "tools/command.h"
-#include "tools/comparison.h"
+#include "tools/compare/comparison.h"
 #include "tools/files.h"
 #include "tools/measure.h"
 

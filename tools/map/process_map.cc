@@ -1,4 +1,4 @@
-#include "tools/process_map.h"
+#include "tools/map/process_map.h"
 
 #include <algorithm>
 #include <cerrno>

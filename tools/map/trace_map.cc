@@ -1,4 +1,4 @@
-#include "tools/trace_map.h"
+#include "tools/map/trace_map.h"
 
 #include <algorithm>
 #include <cstdio>

@@ -1,4 +1,4 @@
-#include "tools/demo_heap.h"
+#include "tools/demo/demo_heap.h"
 
 #include <algorithm>
 

@@ -6,8 +6,8 @@
  * Figures are medians over the runs that count; those that do not are told of, never dropped in
  * silence.
  */
-#ifndef OSMEM_TOOLS_COMPARISON_H
-#define OSMEM_TOOLS_COMPARISON_H
+#ifndef OSMEM_TOOLS_COMPARE_COMPARISON_H
+#define OSMEM_TOOLS_COMPARE_COMPARISON_H
 
 #include <cstdio>
 #include <string>

@@ -6,13 +6,13 @@
  * counts as metadata. A region belongs to the thread that allocates in it first. Which pages are in
  * memory is not known.
  */
-#ifndef OSMEM_TOOLS_TRACE_MAP_H
-#define OSMEM_TOOLS_TRACE_MAP_H
+#ifndef OSMEM_TOOLS_MAP_TRACE_MAP_H
+#define OSMEM_TOOLS_MAP_TRACE_MAP_H
 
 #include <string>
 #include <vector>
 
-#include "tools/snapshot.h"
+#include "tools/map/snapshot.h"
 
 namespace osmem {
 

@@ -9,10 +9,10 @@
 
 #include "nlohmann/json.hpp"
 #include "tools/command.h"
-#include "tools/demo_heap.h"
-#include "tools/demo_script.h"
+#include "tools/demo/demo_heap.h"
+#include "tools/demo/demo_script.h"
 #include "tools/files.h"
-#include "tools/map_terminal.h"
+#include "tools/map/map_terminal.h"
 #include "tools/options.h"
 
 namespace osmem {
@@ -187,7 +187,7 @@ void print_comparison(const Demo &demo, const TerminalStyle &style) {
 // ---- the page ----------------------------------------------------------------------------------
 
 const char PAGE[] =
-#include "tools/demo_page.inc"
+#include "tools/demo/demo_page.inc"
     ;
 
 nlohmann::json picture_json(const DemoPicture &picture) {

@@ -1,4 +1,4 @@
-#include "tools/map_terminal.h"
+#include "tools/map/map_terminal.h"
 
 #include <algorithm>
 #include <array>

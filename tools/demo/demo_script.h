@@ -8,8 +8,8 @@
  *     say TEXT                  shown before the next step
  *     # a comment
  */
-#ifndef OSMEM_TOOLS_DEMO_SCRIPT_H
-#define OSMEM_TOOLS_DEMO_SCRIPT_H
+#ifndef OSMEM_TOOLS_DEMO_DEMO_SCRIPT_H
+#define OSMEM_TOOLS_DEMO_DEMO_SCRIPT_H
 
 #include <cstddef>
 #include <string>

@@ -2,8 +2,8 @@
  * A map of all heaps of a process at one moment, in memory: read from a file of osmem/map_format.h
  * or from a process, and counted.
  */
-#ifndef OSMEM_TOOLS_SNAPSHOT_H
-#define OSMEM_TOOLS_SNAPSHOT_H
+#ifndef OSMEM_TOOLS_MAP_SNAPSHOT_H
+#define OSMEM_TOOLS_MAP_SNAPSHOT_H
 
 #include <cstddef>
 #include <cstdint>

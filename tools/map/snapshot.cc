@@ -1,4 +1,4 @@
-#include "tools/snapshot.h"
+#include "tools/map/snapshot.h"
 
 #include <algorithm>
 #include <cstring>

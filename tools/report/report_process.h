@@ -1,10 +1,10 @@
 /*
  * What can be told of a process that runs on osmem without being recorded: its blocks as they lie
- * at this moment (tools/process_map.h), their sizes, and which few of them keep pages in memory.
- * Who allocated them, and when, nobody has written down.
+ * at this moment (tools/map/process_map.h), their sizes, and which few of them keep pages in
+ * memory. Who allocated them, and when, nobody has written down.
  */
-#ifndef OSMEM_TOOLS_REPORT_PROCESS_H
-#define OSMEM_TOOLS_REPORT_PROCESS_H
+#ifndef OSMEM_TOOLS_REPORT_REPORT_PROCESS_H
+#define OSMEM_TOOLS_REPORT_REPORT_PROCESS_H
 
 #include <cstdint>
 #include <cstdio>
@@ -13,7 +13,7 @@
 
 #include <sys/types.h>
 
-#include "tools/snapshot.h"
+#include "tools/map/snapshot.h"
 
 namespace osmem {
 

@@ -1,4 +1,4 @@
-#include "tools/demo_script.h"
+#include "tools/demo/demo_script.h"
 
 #include <random>
 #include <set>

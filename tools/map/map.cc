@@ -21,13 +21,13 @@
 #include "tools/command.h"
 #include "tools/dropin.h"
 #include "tools/files.h"
-#include "tools/map_page.h"
-#include "tools/map_terminal.h"
+#include "tools/map/map_page.h"
+#include "tools/map/map_terminal.h"
+#include "tools/map/process_map.h"
+#include "tools/map/snapshot.h"
+#include "tools/map/trace_map.h"
 #include "tools/options.h"
-#include "tools/process_map.h"
-#include "tools/snapshot.h"
 #include "tools/trace/reader.h"
-#include "tools/trace_map.h"
 
 namespace osmem {
 

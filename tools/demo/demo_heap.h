@@ -2,8 +2,8 @@
  * The heaps on which `osmem trace-demo` runs a script: osmem itself, and textbook heaps of one
  * policy each, for comparison.
  */
-#ifndef OSMEM_TOOLS_DEMO_HEAP_H
-#define OSMEM_TOOLS_DEMO_HEAP_H
+#ifndef OSMEM_TOOLS_DEMO_DEMO_HEAP_H
+#define OSMEM_TOOLS_DEMO_DEMO_HEAP_H
 
 #include <cstddef>
 #include <map>
@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "tools/demo_script.h"
+#include "tools/demo/demo_script.h"
 
 namespace osmem {
 

@@ -1,4 +1,4 @@
-#include "tools/report_process.h"
+#include "tools/report/report_process.h"
 
 #include <algorithm>
 #include <climits>

@@ -5,12 +5,12 @@
  * Where the tables are tells the variable os_map_layout (osmem/map_format.h) of the drop-in library
  * or of a program that osmem is linked into, found by its symbol.
  */
-#ifndef OSMEM_TOOLS_PROCESS_MAP_H
-#define OSMEM_TOOLS_PROCESS_MAP_H
+#ifndef OSMEM_TOOLS_MAP_PROCESS_MAP_H
+#define OSMEM_TOOLS_MAP_PROCESS_MAP_H
 
 #include <sys/types.h>
 
-#include "tools/snapshot.h"
+#include "tools/map/snapshot.h"
 
 namespace osmem {
 

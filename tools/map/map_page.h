@@ -1,14 +1,14 @@
 /*
  * The map of a heap as one self-contained HTML page, and several maps as one with a slider.
  */
-#ifndef OSMEM_TOOLS_MAP_PAGE_H
-#define OSMEM_TOOLS_MAP_PAGE_H
+#ifndef OSMEM_TOOLS_MAP_MAP_PAGE_H
+#define OSMEM_TOOLS_MAP_MAP_PAGE_H
 
 #include <map>
 #include <string>
 #include <vector>
 
-#include "tools/snapshot.h"
+#include "tools/map/snapshot.h"
 
 namespace osmem {
 

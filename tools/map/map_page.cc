@@ -1,4 +1,4 @@
-#include "tools/map_page.h"
+#include "tools/map/map_page.h"
 
 #include <cstring>
 
@@ -10,7 +10,7 @@ namespace {
 
 // The page around its data: map_page.html with map_page.css and map_page.js in it.
 const char PAGE[] =
-#include "tools/map_page.inc"
+#include "tools/map/map_page.inc"
     ;
 
 const char TITLE_MARK[] = "@TITLE@", DATA_MARK[] = "@DATA@";

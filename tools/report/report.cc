@@ -18,13 +18,13 @@
 #include "nlohmann/json.hpp"
 #include "tools/command.h"
 #include "tools/files.h"
+#include "tools/map/process_map.h"
 #include "tools/options.h"
-#include "tools/process_map.h"
 #include "tools/report/advice.h"
 #include "tools/report/analysis.h"
 #include "tools/report/pprof.h"
+#include "tools/report/report_process.h"
 #include "tools/report/symbols.h"
-#include "tools/report_process.h"
 #include "tools/table.h"
 
 namespace osmem {

@@ -2,12 +2,12 @@
  * The map of a heap as text: rows of cells to scale, coloured by what they hold, a legend and the
  * totals.
  */
-#ifndef OSMEM_TOOLS_MAP_TERMINAL_H
-#define OSMEM_TOOLS_MAP_TERMINAL_H
+#ifndef OSMEM_TOOLS_MAP_MAP_TERMINAL_H
+#define OSMEM_TOOLS_MAP_MAP_TERMINAL_H
 
 #include <string>
 
-#include "tools/snapshot.h"
+#include "tools/map/snapshot.h"
 
 namespace osmem {
 

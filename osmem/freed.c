@@ -7,15 +7,15 @@
 #include "osmem/slack.h"
 #include "utils/die.h"
 
-/* Writes `count` bytes of the same value, words at once where they are aligned. */
+/* Writes `count` bytes of the same value, after all before: words at once where aligned. */
 static void slack_store(uint8_t *bytes, size_t count, uint8_t value) {
     uint64_t word = value * UINT64_C(0x0101010101010101);
     while (count != 0) {
         if (count < sizeof word || !is_aligned((uintptr_t)bytes, sizeof word)) {
-            store_relaxed(bytes, value);
+            __atomic_store_n(bytes, value, __ATOMIC_RELEASE);
             bytes++, count--;
         } else {
-            store_relaxed((uint64_t *)(void *)bytes, word);
+            __atomic_store_n((uint64_t *)(void *)bytes, word, __ATOMIC_RELEASE);
             bytes += sizeof word;
             count -= sizeof word;
         }
@@ -26,7 +26,6 @@ void freed_fill(void *start, size_t granules, unsigned char slack) {
     if (likely(!conf.checked))
         fill_write(start, granules_bytes(granules));
     /* Who checks the heap meanwhile finds the fill where a byte says so. */
-    __atomic_thread_fence(__ATOMIC_RELEASE);
     slack_store(slack_at(start), granules, slack);
 }
 

@@ -36,17 +36,11 @@ static bool release(struct heap *heap, struct region *region) {
     return true;
 }
 
-/* While there is no memory for notes of all vacant pages, dissolving some makes room for others. */
 static void merge_everything(struct heap *heap) {
-    bool again;
     slab_drop_chunk(heap);
-    do {
-        if (heap->bins.incomplete)
-            index_rebuild(heap);
-        merge_all(heap); /* notes the pages that are vacant by that */
-        again = slab_dissolve_vacant(heap) && heap->bins.incomplete;
-    } while (again);
-    merge_all(heap);
+    waiting_flush(heap);
+    slab_dissolve_all(heap);
+    merge_flushed(heap);
     index_drop_run(heap);
 }
 

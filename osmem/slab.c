@@ -177,12 +177,26 @@ void *slab_allocate(struct heap *heap, size_t granules) {
     return page;
 }
 
+static void page_merge(struct heap *heap, void *page) {
+    merge_block(heap, (struct free_block){page, SLAB_GRANULES, SLAB_GRANULES});
+}
+
 bool slab_dissolve_vacant(struct heap *heap) {
     bool any = false;
     void *page;
     while ((page = page_from_vacant(heap)) != NULL) {
-        merge_block(heap, (struct free_block){page, SLAB_GRANULES, SLAB_GRANULES});
+        page_merge(heap, page);
         any = true;
     }
     return any;
+}
+
+void slab_dissolve_all(struct heap *heap) {
+    for (struct region *region = heap->regions; region != NULL; region = region->next) {
+        for (size_t granule = 0; granule < region->top; granule += SLAB_GRANULES) {
+            void *page = region_block(region, granule);
+            if (region_is_slab(region, granule) && vacant_is(page))
+                page_merge(heap, dissolve(heap, page));
+        }
+    }
 }

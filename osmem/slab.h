@@ -42,6 +42,9 @@ void *slab_allocate(struct heap *heap, size_t granules);
 /* Makes ordinary free blocks of the pages that were noted and are still vacant; false: none was. */
 bool slab_dissolve_vacant(struct heap *heap);
 
+/* The same for all pages that are vacant: there may have been no memory to note them. O(heap). */
+void slab_dissolve_all(struct heap *heap);
+
 /* Enters the chunk in the index. */
 void slab_drop_chunk(struct heap *heap);
 

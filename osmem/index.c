@@ -174,6 +174,15 @@ void *index_take_paged(struct heap *heap, size_t granules, size_t tries) {
     return NULL;
 }
 
+/* Enters free blocks of a line, of their page's size and given as bits; returns the first. */
+static void *enter_row(struct heap *heap, struct region *region, size_t line, size_t granules,
+                       uint64_t blocks) {
+    void *first = region_block(region, line * LINE_GRANULES + bit_lowest(blocks));
+    bins_enter(&heap->bins, first, granules);
+    heap->bins.granules += granules * (size_t)__builtin_popcountll(blocks & (blocks - 1));
+    return first;
+}
+
 bool index_free_on_line(struct heap *heap, struct region *region, size_t line, uint64_t blocks) {
     struct tag_line *tags = &region->lines[line];
     size_t granules = region->slab_granules[line * LINE_GRANULES / SLAB_GRANULES];
@@ -182,10 +191,8 @@ bool index_free_on_line(struct heap *heap, struct region *region, size_t line, u
         (blocks & free) != 0)
         return false;
     store_relaxed(&tags->free, free | blocks);
-    void *first = region_block(region, line * LINE_GRANULES + bit_lowest(blocks));
-    bins_enter(&heap->bins, first, granules);
+    void *first = enter_row(heap, region, line, granules, blocks);
     bins_note(&heap->bins, granules);
-    heap->bins.granules += granules * (size_t)__builtin_popcountll(blocks & (blocks - 1));
     vacant_note(heap, first);
     return true;
 }
@@ -275,11 +282,8 @@ struct free_block index_fit(struct heap *heap, size_t granules) {
 static uint64_t add_row(struct heap *heap, struct region *region, size_t line) {
     size_t granules = region->slab_granules[line * LINE_GRANULES / SLAB_GRANULES];
     uint64_t row = granules == 0 ? 0 : tags_free_of_size(&region->lines[line], granules);
-    if (row != 0) {
-        size_t first = line * LINE_GRANULES + bit_lowest(row);
-        bins_enter(&heap->bins, region_block(region, first), granules);
-        heap->bins.granules += granules * (size_t)__builtin_popcountll(row & (row - 1));
-    }
+    if (row != 0)
+        enter_row(heap, region, line, granules, row);
     return row;
 }
 

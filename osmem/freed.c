@@ -10,16 +10,12 @@
 /* Writes `count` bytes of the same value, after all before: words at once where aligned. */
 static void slack_store(uint8_t *bytes, size_t count, uint8_t value) {
     uint64_t word = value * UINT64_C(0x0101010101010101);
-    while (count != 0) {
-        if (count < sizeof word || !is_aligned((uintptr_t)bytes, sizeof word)) {
-            __atomic_store_n(bytes, value, __ATOMIC_RELEASE);
-            bytes++, count--;
-        } else {
-            __atomic_store_n((uint64_t *)(void *)bytes, word, __ATOMIC_RELEASE);
-            bytes += sizeof word;
-            count -= sizeof word;
-        }
-    }
+    for (; count != 0 && !is_aligned((uintptr_t)bytes, sizeof word); bytes++, count--)
+        __atomic_store_n(bytes, value, __ATOMIC_RELEASE);
+    for (; count >= sizeof word; bytes += sizeof word, count -= sizeof word)
+        __atomic_store_n((uint64_t *)(void *)bytes, word, __ATOMIC_RELEASE);
+    for (; count != 0; bytes++, count--)
+        __atomic_store_n(bytes, value, __ATOMIC_RELEASE);
 }
 
 void freed_fill(void *start, size_t granules, unsigned char slack) {

@@ -4,6 +4,7 @@
 
 #include "osmem/checker.h"
 #include "osmem/conf.h"
+#include "osmem/fast.h"
 #include "osmem/fence.h"
 #include "osmem/freed.h"
 #include "osmem/misuse.h"
@@ -27,12 +28,18 @@ static const char BEYOND[] = "was written to beyond its end";
 
 /* Frees a block that leaves the quarantine, for whoever uses its heap. */
 static void leave(void *start) {
-    size_t granules = block_size(start);
     struct heap *owner = region_owner(start);
-    if (owner == thread_heap)
-        heap_free(owner, start, granules);
-    else
+    if (owner != thread_heap) {
         thread_free_remote(start);
+        return;
+    }
+    size_t granules = block_size(start);
+    uint64_t number = region_near_number(start);
+    struct tag_line *line = near_line(start, number);
+    uint64_t freed = load_relaxed(&line->free) | bit_at(number);
+    if (unlikely(number >= NEAR_GRANULES ||
+                 !fast_put(owner, (uint32_t)number, granules, line, freed)))
+        heap_free(owner, start, granules);
 }
 
 /* Where its canaries begin and end: next to the block, for as far as they are checked. */
@@ -95,11 +102,17 @@ static char *reuse(size_t granules) {
 }
 
 /* A block from the heap, or NULL. */
-static char *obtain(size_t granules, size_t alignment, bool *zeroed) {
-    char *start = thread_allocate(granules, alignment);
-    if (start == NULL)
-        return NULL;
-    *zeroed = thread_heap->zeroed;
+static void *obtain(size_t granules, size_t alignment, bool *zeroed) {
+    void *start;
+    if (alignment <= GRANULE_BYTES && granules <= QUICK_MAX &&
+        fast_take(thread_heap, granules, &start)) {
+        *zeroed = false;
+    } else {
+        start = thread_allocate(granules, alignment);
+        if (start == NULL)
+            return NULL;
+        *zeroed = thread_heap->zeroed;
+    }
     if (!slack_provide(start)) {
         heap_free(thread_heap, start, granules);
         return NULL;

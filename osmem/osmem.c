@@ -7,6 +7,7 @@
 
 #include "osmem/check.h"
 #include "osmem/conf.h"
+#include "osmem/fast.h"
 #include "osmem/guard.h"
 #include "osmem/heap.h"
 #include "osmem/heaps.h"
@@ -131,14 +132,6 @@ static void *allocate_for_caller(size_t size, size_t alignment, bool *zeroed) {
     return block;
 }
 
-/*
- * The tags of the line around a granule of the near zone, by its address and its number: the zone
- * begins with a region, so the number's last bits tell where in its region the granule lies.
- */
-static inline struct tag_line *near_line(const void *granule, uint64_t number) {
-    return opaque(tags_line(region_of(granule)->lines, number % REGION_GRANULES));
-}
-
 /* From the thread's heap without growing it, else by the long way. */
 static __attribute__((noinline)) void *malloc_slow(size_t size) {
     struct heap *heap = thread_fast_heap;
@@ -161,29 +154,16 @@ static __attribute__((noinline)) void *malloc_slow(size_t size) {
     return size == 0 ? NULL : allocate_for_caller(size, GRANULE_BYTES, &zeroed);
 }
 
-/* Puts the newest block of a quick set to use, whose number this is. */
-static inline void *quick_use(struct quick *quick, uint32_t number) {
-    quick_pop(quick);
-    void *block = region_numbered(number);
-    struct tag_line *line = near_line(block, number);
-    store_relaxed(&line->free, load_relaxed(&line->free) & ~bit_at(number));
-    return block;
-}
-
 /*
  * The fast path; the quick sets are all empty while the thread has no heap, and that of size 0
  * always.
  */
 void *os_malloc(size_t size) {
     size_t granules = granules_for(size);
-    if (likely(granules <= QUICK_MAX)) {
-        struct quick *quick = opaque(&thread_fast_heap->quick[granules]);
-        uint32_t newest = quick->top;
-        if (likely(newest != 0)) {
-            void *block = quick_use(quick, newest);
-            paranoid();
-            return block;
-        }
+    void *block;
+    if (likely(granules <= QUICK_MAX && fast_take(thread_fast_heap, granules, &block))) {
+        paranoid();
+        return block;
     }
     return malloc_slow(size);
 }
@@ -195,14 +175,11 @@ void *os_calloc(size_t count, size_t size) {
         return NULL;
     }
     size_t granules = granules_for(total);
-    if (likely(granules <= QUICK_MAX)) {
-        struct quick *quick = opaque(&thread_fast_heap->quick[granules]);
-        uint32_t newest = quick->top;
-        if (likely(newest != 0))
-            return memset(quick_use(quick, newest), 0, total);
-    }
+    void *block;
+    if (likely(granules <= QUICK_MAX && fast_take(thread_fast_heap, granules, &block)))
+        return memset(block, 0, total);
     bool zeroed = false;
-    void *block = total == 0 ? NULL : allocate_for_caller(total, GRANULE_BYTES, &zeroed);
+    block = total == 0 ? NULL : allocate_for_caller(total, GRANULE_BYTES, &zeroed);
     return block == NULL || zeroed ? block : memset(block, 0, total);
 }
 
@@ -266,17 +243,10 @@ static inline __attribute__((always_inline)) void free_own(struct heap *heap, vo
         return;
     }
     size_t granules = tags_size_in(line, starts, granule);
-    struct quick *quick = opaque(&heap->quick[granules <= QUICK_MAX ? granules : 0]);
-    uint32_t fill = quick->fill;
-    if (unlikely(!quick_has_room(fill))) {
+    if (unlikely(!fast_put(heap, (uint32_t)number, granules, line, freed))) {
         free_full(heap, ptr, granules);
         return;
     }
-    store_relaxed(&line->free, freed);
-    uint32_t top = quick->top;
-    if (top == 0)
-        bins_note_quick(&heap->bins, granules);
-    quick_push_onto(quick, fill, top, (uint32_t)number);
     paranoid();
 }
 

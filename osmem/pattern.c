@@ -2,9 +2,11 @@
 
 #include <string.h>
 #include <sys/auxv.h>
+#include <wchar.h>
 
-/* A granule, as the processor compares it at once. */
-typedef uint64_t granule __attribute__((vector_size(16), may_alias));
+#include "utils/block_meta.h"
+
+static_assert(sizeof(wchar_t) == 4, "the C library fills memory with words of four bytes");
 
 static uint64_t scramble(uint64_t value) {
     value = (value ^ value >> 30) * 0xbf58476d1ce4e5b9u;
@@ -28,39 +30,31 @@ uint64_t pattern_draw_key(void) {
 /* ---- the fill --------------------------------------------------------------------------------
  */
 
-/* Twice the same four bytes, of which the uppermost is never that of an address. */
-static uint64_t fill_word(void) {
-    uint64_t half = (uint32_t)(pattern_key() >> 32) | 0x80000000u;
-    return half << 32 | half | PATTERN_NO_ZERO;
+/*
+ * The C library has the quickest loops for any processor: wmemset() writes words of four bytes, and
+ * memory that is equal to itself a granule further consists of one granule again and again.
+ */
+
+/* Four bytes, of which the uppermost is never that of an address. */
+static uint32_t fill_word(void) {
+    return (uint32_t)(pattern_key() >> 32) | 0x80000000u | (uint32_t)PATTERN_NO_ZERO;
 }
 
 void fill_write(void *ptr, size_t size) {
-    uint64_t word = fill_word();
-    granule fill = {word, word}, *at = ptr, *end = at + size / sizeof fill;
-    for (; end - at >= 4; at += 4)
-        at[0] = at[1] = at[2] = at[3] = fill;
-    while (at < end)
-        *at++ = fill;
+    wmemset(ptr, (wchar_t)fill_word(), size / sizeof(wchar_t));
 }
 
-/* Whether it is that word again and again. */
-static bool consists_of(const void *ptr, size_t size, uint64_t word) {
-    const granule expected = {word, word}, *at = ptr, *end = at + size / sizeof expected;
-    granule difference = {0, 0};
-    for (; end - at >= 4; at += 4)
-        difference |=
-            (at[0] ^ expected) | (at[1] ^ expected) | (at[2] ^ expected) | (at[3] ^ expected);
-    while (at < end)
-        difference |= *at++ ^ expected;
-    return (difference[0] | difference[1]) == 0;
+static bool is_of(const uint32_t *granule, uint32_t word) {
+    return ((granule[0] ^ word) | (granule[1] ^ word) | (granule[2] ^ word) |
+            (granule[3] ^ word)) == 0;
 }
 
-static void *find_damage(void *ptr, size_t size, uint64_t word) {
-    granule *at = ptr;
-    if (likely(consists_of(ptr, size, word)))
+static void *find_damage(void *ptr, size_t size, uint32_t word) {
+    char *at = ptr;
+    if (likely(is_of(ptr, word) && memcmp(at, at + GRANULE_BYTES, size - GRANULE_BYTES) == 0))
         return NULL;
-    while (consists_of(at, sizeof *at, word))
-        at++;
+    while (is_of((const uint32_t *)(const void *)at, word))
+        at += GRANULE_BYTES;
     return at;
 }
 

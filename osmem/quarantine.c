@@ -15,7 +15,8 @@
 #define LARGE (QUARANTINE_REUSED + 2)
 #define WARDS (QUARANTINE_REUSED + 3)
 #define MIDDLING_MOST (16 * KIB / GRANULE_BYTES)
-#define LARGE_SLOTS 8
+#define MIDDLING_SLOTS 8
+#define LARGE_SLOTS 4
 
 struct ward {
     void *block[SLOTS];
@@ -58,6 +59,13 @@ static size_t draw(struct quarantine *quarantine, size_t count) {
     return (value >> 32) * count >> 32;
 }
 
+/* How many blocks wait in a ward. */
+static size_t slots_of(size_t ward) {
+    if (ward < MIDDLING)
+        return SLOTS;
+    return ward == MIDDLING ? MIDDLING_SLOTS : LARGE_SLOTS;
+}
+
 static size_t ward_of(size_t granules) {
     if (granules <= QUARANTINE_REUSED)
         return granules;
@@ -68,7 +76,7 @@ void *quarantine_put(size_t heap, void *block, size_t granules) {
     struct quarantine *quarantine = quarantine_lock(heap);
     if (quarantine == NULL)
         return block;
-    size_t ward = ward_of(granules), slots = ward == LARGE ? LARGE_SLOTS : SLOTS;
+    size_t ward = ward_of(granules), slots = slots_of(ward);
     void **slot = quarantine->ward[ward].block, *leaves = NULL;
     if (quarantine->count[ward] < slots) {
         slot[quarantine->count[ward]++] = block;

@@ -7,7 +7,7 @@
  *
  * There is a quarantine for each of a few threads, each with a lock that is only tried: who finds
  * it taken takes the next one. So threads that end or that a fork does not take along leave nothing
- * to be done; at worst, what the child of a fork finds locked stays so. Bounded by 2.5 MiB each.
+ * to be done; at worst, what the child of a fork finds locked stays so. Bounded by 1.75 MiB each.
  */
 #ifndef OSMEM_OSMEM_QUARANTINE_H
 #define OSMEM_OSMEM_QUARANTINE_H

@@ -2,8 +2,8 @@
  * waiting.h - blocks freed lately: into the quick sets of a heap (quick.h), and on to its bins.
  *
  * A block that waits is free in the tags, unmerged, and in no bin. The fast paths of malloc and
- * free push and pop by themselves; here is what they leave: sets that are full, empty, or in the
- * way.
+ * free push and pop by themselves (fast.h); here is what they leave: sets that are full, empty, or
+ * in the way.
  */
 #ifndef OSMEM_OSMEM_WAITING_H
 #define OSMEM_OSMEM_WAITING_H

@@ -97,6 +97,12 @@ class Python:
         return matches(pattern, self.WORDS, output)
 
 
+def module(name):
+    """The folder of a file's module in perl's sources: cpan/Encode; None of what belongs to none."""
+    match = re.match(r"(cpan|dist|ext)/[^/]+", name)
+    return match and match.group()
+
+
 class Perl:
     def __init__(self, folder):
         self.sources = Sources(
@@ -111,13 +117,17 @@ class Perl:
         self.program = [self.sources.path("perl"), "-e", "1"]
 
     def units(self):
-        """As t/TEST is given them. Left out: tests of the sources, of speed, and of many gigabytes."""
+        """As t/TEST is given them: the core's own, lib/, and of the modules those that are written in C.
+
+        Left out are tests of the sources, of speed, and of many gigabytes.
+        """
         with open(self.sources.path("MANIFEST")) as manifest:
             files = [line.split()[0] for line in manifest if line.strip()]
+        in_c = {module(name) for name in files if name.endswith(".xs")} - {None}
         core = r"t/(base|class|cmd|comp|io|lib|mro|op|opbasic|re|run|uni)/.*\.t$"
-        library = r"(lib|(cpan|dist|ext)/[^/]+)/.*\.t$"
         own = [name[len("t/") :] for name in files if re.match(core, name)]
-        return own + ["../" + name for name in files if re.match(library, name)]
+        others = [name for name in files if name.endswith(".t") and (name.startswith("lib/") or module(name) in in_c)]
+        return own + ["../" + name for name in others]
 
     def run(self, unit, folder):
         return ["./perl", "TEST", "-v", unit], self.sources.path("t"), {"TMPDIR": folder}

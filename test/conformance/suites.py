@@ -9,7 +9,8 @@ python's tests are Debian's libpython3.11-testsuite. Those of the others are in 
     apt-get install gcc make tcl tcl-dev zlib1g-dev libssl-dev libcurl4-openssl-dev libexpat1-dev
 
 They are built there when they are first used. What is not here is skipped. A file of tests that does not end alike is
-run again: a test that ended differently each time is called different, one that overlaps is called unsteady.
+run again: a test that ended differently each time is called different, one that overlaps is called unsteady. Interrupted,
+it ends with what it has compared.
 """
 
 import argparse
@@ -27,7 +28,7 @@ import compared
 import programs
 
 OSMEM = "malloc/libosmem-malloc.so"
-LIMIT_S = 900  # for one unit
+LIMIT_S = 1800  # for one unit
 AGAIN = 2  # runs of a unit that did not end alike, on either side
 
 
@@ -122,9 +123,14 @@ class Comparison:
     def all(self, jobs, pattern):
         units = [unit for unit in self.suite.units() if re.search(pattern, unit)]
         with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-            for number, (unit, runs) in enumerate(zip(units, pool.map(self.unit, units)), 1):
-                self.add(unit, runs)
-                print("%s %d/%d %s: %d" % (self.program, number, len(units), unit, len(runs[1][0]) - 1), file=sys.stderr)
+            pending = [pool.submit(self.unit, unit) for unit in units]
+            try:
+                for number, (unit, future) in enumerate(zip(units, pending), 1):
+                    self.add(unit, future.result())
+                    print("%s %d/%d %s" % (self.program, number, len(units), unit), file=sys.stderr)
+            except KeyboardInterrupt:
+                print("%s: interrupted at %s" % (self.program, unit))
+                pool.shutdown(cancel_futures=True)
         for title, lines in ("unsteady", self.unsteady), ("different", self.different):
             for line in lines:
                 print("%s, %s: %s" % (self.program, title, line))

@@ -148,6 +148,9 @@ bool system_unmap_own(void *ptr, size_t size) {
 
 void *system_remap(void *ptr, size_t old_size, size_t size, bool may_move) {
     int saved = errno;
+    /* In place it would grow over where the break goes next: nothing could be had from there. */
+    if (size > old_size && (uintptr_t)ptr + old_size == system_break())
+        return NULL;
     count_call(mremap);
     void *moved = mremap(ptr, old_size, size, may_move ? MREMAP_MAYMOVE : 0);
     errno = saved;

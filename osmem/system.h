@@ -61,7 +61,8 @@ bool system_map_at(uintptr_t address, size_t size);
 /* False when the kernel refused: the memory then is still there. */
 bool system_unmap(void *ptr, size_t size);
 
-/* Resizes a mapping, moving it if `may_move`; NULL when refused: it then is as it was. */
+/* Resizes a mapping, moving it if `may_move`; NULL when refused: it then is as it was. What ends at
+ * the break is not lengthened. */
 void *system_remap(void *ptr, size_t old_size, size_t size, bool may_move);
 
 /* Gives pages back: they read as zero afterwards. False when refused: contents are kept. */

@@ -41,6 +41,22 @@ static void refuse(const char *name) {
         fail("refused: no system call %s", name);
 }
 
+/* Blocks that end at the break, and grow there, must not block it for those that come. */
+static void grow_at_the_break(void) {
+    char *blocks[8];
+    for (size_t i = 0; i < 8; i++) {
+        blocks[i] = malloc(5 * MIB);
+        require(blocks[i] != NULL, "no block of 5 MiB");
+        memset(blocks[i], 1, 5 * MIB);
+        char *grown = realloc(blocks[i], 10 * MIB);
+        require(grown != NULL, "no growth to 10 MiB");
+        require(grown[0] == 1 && grown[5 * MIB - 1] == 1, "contents lost by growth");
+        blocks[i] = grown;
+    }
+    for (size_t i = 0; i < 8; i++)
+        free(blocks[i]);
+}
+
 int main(int argc, char **argv) {
     bool brk = false, mmap = false;
     workload_run(&workload, 2000);
@@ -49,6 +65,8 @@ int main(int argc, char **argv) {
         brk |= strcmp(argv[i], "brk") == 0;
         mmap |= strcmp(argv[i], "mmap") == 0;
     }
+    if (!(brk && mmap))
+        grow_at_the_break();
     workload_run(&workload, count_of(argc, argv, 4000, 60000));
     require(workload.refused == 0 || (brk && mmap), "NULL although there is a way to memory");
     workload.limit = brk && mmap ? SIZE_MAX : workload.limit;

@@ -21,8 +21,10 @@
 #define MERGE_DUE_BASE (64 * KIB / GRANULE_BYTES)
 #define MERGE_DUE_SHIFT 5
 
-/* The index is built anew when it has this many more entries than twice what it had then. */
+/* The index is built anew when it has this many more entries than twice what it had then: a
+ * constant, and a part of the heap's granules. */
 #define STALE_LIMIT 4096
+#define STALE_SHIFT 8
 
 /* A free block all of which may be in memory. */
 static struct free_block whole(void *start, size_t granules) {
@@ -31,7 +33,7 @@ static struct free_block whole(void *start, size_t granules) {
 
 /* Keeps the index from filling up with entries that mean nothing. */
 static void index_tidy(struct heap *heap) {
-    size_t limit = 2 * heap->bins.known + STALE_LIMIT + heap->granules / LINE_GRANULES / 4;
+    size_t limit = 2 * heap->bins.known + STALE_LIMIT + (heap->granules >> STALE_SHIFT);
     if (unlikely(heap->bins.entries > limit))
         index_rebuild(heap);
 }

@@ -28,6 +28,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <memory>
 #include <sys/mman.h>
 #include <unistd.h>
 #include <vector>
@@ -229,6 +230,19 @@ std::vector<uint64_t> first_image;
 
 uint64_t *image() { return reinterpret_cast<uint64_t *>(the_region); }
 
+/* Visits the words that differ from the first image. */
+template <typename Visitor> void each_change(Visitor visit) {
+    constexpr size_t STEP = 16;
+    for (size_t base = 0; base < IMAGE_WORDS; base += STEP) {
+        size_t end = std::min(base + STEP, IMAGE_WORDS);
+        if (memcmp(image() + base, first_image.data() + base, (end - base) * sizeof(uint64_t)) == 0)
+            continue;
+        for (size_t i = base; i < end; i++)
+            if (image()[i] != first_image[i])
+                visit(i);
+    }
+}
+
 void scrub_quick(heap *heap) {
     for (size_t index = 1; index < QUICK_SETS; index++) {
         quick &quick = heap->quick[index];
@@ -311,10 +325,9 @@ void scrub(heap *heap) {
     heap->taken = heap_is_small(heap) ? 0 : std::min<size_t>(heap->taken, TAKEN_MOST);
 }
 
-/* A state on the queue: the words that differ from the first image, and the model. */
+/* A state that is to be visited. */
 struct Stored {
     uint32_t number;
-    std::vector<uint64_t> words; /* place in the upper 16 bits of one, value in the next */
     Spans live;
 };
 
@@ -333,7 +346,7 @@ class Seen {
     size_t size() const { return size_; }
     /* False: it was there. */
     bool insert(Hash hash) {
-        if (2 * (size_ + 1) > slots_.size())
+        if (4 * (size_ + 1) > 3 * slots_.size())
             grow();
         if (!put(hash))
             return false;
@@ -363,6 +376,86 @@ class Seen {
     size_t size_ = 0;
 };
 
+/*
+ * The states of one depth, which are to be visited in the order in which they were found: a file,
+ * for there are more of them than fit in memory. Of a state's image only the bytes stand there that
+ * differ from the first image: for each word with any, its place, which bytes differ, and these.
+ */
+class Level {
+  public:
+    Level() : file_(tmpfile()) {
+        if (file_ == nullptr)
+            abort();
+    }
+    ~Level() { fclose(file_); }
+    Level(const Level &) = delete;
+    Level &operator=(const Level &) = delete;
+    size_t size() const { return size_; }
+
+    void write(const Stored &state) {
+        put(state.number);
+        put(static_cast<uint16_t>(state.live.size()));
+        for (Span block : state.live)
+            put(block);
+        each_change([&](size_t i) {
+            put(static_cast<uint16_t>(i));
+            put_bytes(image()[i] ^ first_image[i]);
+        });
+        put(uint16_t{UINT16_MAX});
+        size_++;
+    }
+
+    void rewind() { ::rewind(file_); }
+
+    /* Restores the next state's image. */
+    Stored read(std::vector<uint64_t> &words) {
+        Stored state;
+        uint16_t count, place;
+        get(state.number);
+        get(count);
+        state.live.resize(count);
+        for (Span &block : state.live)
+            get(block);
+        words = first_image;
+        for (get(place); place != UINT16_MAX; get(place))
+            words[place] ^= get_bytes();
+        return state;
+    }
+
+  private:
+    template <typename Value> void put(Value value) {
+        if (fwrite_unlocked(&value, sizeof value, 1, file_) != 1)
+            abort();
+    }
+    template <typename Value> void get(Value &value) {
+        if (fread_unlocked(&value, sizeof value, 1, file_) != 1)
+            abort();
+    }
+    void put_bytes(uint64_t word) {
+        uint8_t which = 0;
+        for (unsigned i = 0; i < 8; i++)
+            which |= static_cast<uint8_t>((word >> 8 * i & 0xff ? 1 : 0) << i);
+        put(which);
+        for (unsigned i = 0; i < 8; i++)
+            if (which >> i & 1)
+                put(static_cast<uint8_t>(word >> 8 * i));
+    }
+    uint64_t get_bytes() {
+        uint64_t word = 0;
+        uint8_t which, byte;
+        get(which);
+        for (unsigned i = 0; i < 8; i++)
+            if (which >> i & 1) {
+                get(byte);
+                word |= uint64_t{byte} << 8 * i;
+            }
+        return word;
+    }
+
+    FILE *file_;
+    size_t size_ = 0;
+};
+
 struct Step {
     uint32_t before;
     Operation operation;
@@ -370,36 +463,27 @@ struct Step {
 
 struct Search {
     Seen seen;
-    std::deque<Stored> queue;
-    std::vector<Step> steps; /* by a state's number: how it was found */
+    std::unique_ptr<Level> next{new Level};
+    std::deque<Step> steps; /* by a state's number: how it was found */
     uint64_t transitions = 0;
 
-    bool add(const Spans &live, uint32_t before, Operation operation) {
+    void add(const Spans &live, uint32_t before, Operation operation) {
         Hash hash{1, 2};
-        static thread_local std::vector<uint64_t> scratch;
-        scratch.clear();
-        for (size_t i = 0; i < IMAGE_WORDS; i++) {
+        each_change([&](size_t i) {
             uint64_t value = image()[i];
-            if (value != first_image[i]) {
-                scratch.push_back(i);
-                scratch.push_back(value);
-                hash.low = mix(hash.low + i, value + 0x2545f4914f6cdd1du) + hash.low * 31;
-                hash.high = mix(hash.high ^ value, i + 0xd6e8feb86659fd93u) + hash.high * 131;
-            }
+            hash.low = mix(hash.low + i, value + 0x2545f4914f6cdd1du) + hash.low * 31;
+            hash.high = mix(hash.high ^ value, i + 0xd6e8feb86659fd93u) + hash.high * 131;
+        });
+        if (seen.insert(hash)) {
+            next->write({static_cast<uint32_t>(steps.size()), live});
+            steps.push_back({before, operation});
         }
-        if (!seen.insert(hash))
-            return false;
-        queue.push_back({static_cast<uint32_t>(steps.size()), scratch, live});
-        steps.push_back({before, operation});
-        return true;
     }
 };
 
-void restore(const Stored &state) {
-    memcpy(static_cast<void *>(the_region), first_image.data(), IMAGE_WORDS * sizeof(uint64_t));
-    for (size_t i = 0; i < state.words.size(); i += 2)
-        image()[state.words[i]] = state.words[i + 1];
-    for (Span block : state.live)
+void restore(const std::vector<uint64_t> &words, const Spans &live) {
+    memcpy(static_cast<void *>(the_region), words.data(), IMAGE_WORDS * sizeof(uint64_t));
+    for (Span block : live)
         fill(block);
 }
 
@@ -558,36 +642,39 @@ int explore(size_t limit) {
            heap_is_small(thread_heap) ? "small" : "with pages of small blocks");
     Search search;
     search.add({}, 0, {});
-    size_t shown = 1 << 20, most_live = 0;
-    while (!search.queue.empty() && search.seen.size() < limit) {
-        Stored state = std::move(search.queue.front());
-        search.queue.pop_front();
-        most_live = std::max(most_live, state.live.size());
-        for (Operation operation : operations(state.live)) {
-            restore(state);
-            Spans live = state.live;
-            const char *fault = execute(operation, live);
-            search.transitions++;
-            if (fault != nullptr) {
-                printf("FAILED: %s\nafter\n", fault);
-                print_way(search, state.number);
-                print(operation);
-                print(layout(), live);
-                return 1;
+    size_t depth = 0, most_live = 0;
+    std::vector<uint64_t> words;
+    while (search.next->size() != 0 && search.seen.size() < limit) {
+        std::unique_ptr<Level> level(new Level);
+        level.swap(search.next);
+        fprintf(stderr, "%zu operations lead to %zu of %zu states, after %lu transitions\n",
+                depth++, level->size(), search.seen.size(), search.transitions);
+        level->rewind();
+        for (size_t i = 0; i < level->size() && search.seen.size() < limit; i++) {
+            Stored state = level->read(words);
+            most_live = std::max(most_live, state.live.size());
+            for (Operation operation : operations(state.live)) {
+                restore(words, state.live);
+                Spans live = state.live;
+                const char *fault = execute(operation, live);
+                search.transitions++;
+                if (fault != nullptr) {
+                    printf("FAILED: %s\nafter\n", fault);
+                    print_way(search, state.number);
+                    print(operation);
+                    print(layout(), live);
+                    return 1;
+                }
+                scrub(thread_heap);
+                search.add(live, state.number, operation);
             }
-            scrub(thread_heap);
-            search.add(live, state.number, operation);
-        }
-        if (search.seen.size() >= shown) {
-            fprintf(stderr, "%zu states, %zu of them to be visited, %lu transitions\n",
-                    search.seen.size(), search.queue.size(), search.transitions);
-            shown += 1 << 20;
         }
     }
+    bool all = search.seen.size() < limit;
     printf("%zu states, %lu transitions, %zu blocks live at most: %s\n", search.seen.size(),
            search.transitions, most_live,
-           search.queue.empty() ? "every reachable state was visited" : "stopped at the limit");
-    return search.queue.empty() ? 0 : 2;
+           all ? "every reachable state was visited" : "stopped at the limit");
+    return all ? 0 : 2;
 }
 
 } // namespace

@@ -50,6 +50,7 @@ _TINY = {
     "REGION_RESERVE": "6 * KIB",
     "SLAB_GRANULES": "(size_t)64",
     "STALE_LIMIT": "2",
+    "STALE_SHIFT": "12",
     "SYSTEM_MARGIN": "64",
 }
 

@@ -31,7 +31,10 @@ static struct free_block whole(void *start, size_t granules) {
     return (struct free_block){start, granules, granules};
 }
 
-/* Keeps the index from filling up with entries that mean nothing. */
+/*
+ * Keeps the index from filling up with entries that mean nothing: whatever leaves such, allocating
+ * or resizing comes again and again.
+ */
 static void index_tidy(struct heap *heap) {
     size_t limit = 2 * heap->bins.known + STALE_LIMIT + (heap->granules >> STALE_SHIFT);
     if (unlikely(heap->bins.entries > limit))
@@ -149,6 +152,7 @@ static bool heap_merge_if_due(struct heap *heap, size_t granules) {
 }
 
 void *heap_allocate(struct heap *heap, size_t granules) {
+    index_tidy(heap);
     heap->zeroed = false;
     void *block = heap_fit(heap, granules);
     if (block == NULL && heap_merge_if_due(heap, granules))
@@ -165,6 +169,7 @@ void *heap_allocate(struct heap *heap, size_t granules) {
 }
 
 void *heap_allocate_aligned(struct heap *heap, size_t granules, size_t alignment) {
+    index_tidy(heap);
     void *found = index_take_aligned(heap, granules, alignment);
     if (found != NULL) {
         heap->zeroed = false;
@@ -292,6 +297,7 @@ static bool run_resize(struct heap *heap, struct region *region, size_t start, s
 }
 
 bool heap_resize(struct heap *heap, void *block, size_t granules, size_t wanted) {
+    index_tidy(heap);
     if (wanted < granules)
         block_shrink(heap, block, granules, wanted);
     if (wanted <= granules)

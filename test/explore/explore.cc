@@ -309,12 +309,22 @@ void scrub_tags(const heap *heap) {
             the_region->lines[line].free = lengths[line];
 }
 
+/* A page that is noted twice in a row has one note, and counts twice. */
+size_t vacant_notes(const heap *heap) {
+    size_t notes = 0;
+    for (const bin_chunk *chunk = heap->bins.top[VACANT_BIN]; chunk != nullptr;
+         chunk = chunk->below)
+        notes += chunk->count;
+    return notes;
+}
+
 void scrub(heap *heap) {
     scrub_quick(heap);
     scrub_bins(heap);
     scrub_tags(heap);
     /* Only purging and calloc look at these. */
     heap->purge_slack = heap->purged = heap->refaulted = heap->purged_at = heap->settled = 0;
+    heap->vacant = vacant_notes(heap) * SLAB_GRANULES;
     the_region->reached = 0;
     the_region->fresh = static_cast<uint32_t>(hole_end);
     /* Written before it is read. */

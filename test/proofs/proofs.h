@@ -4,7 +4,8 @@
  * A proof is a function without parameters: any() is a word that may have every value, assume()
  * says of which values the proof is, claim() what holds for all of them. prove.py executes it for
  * every value at once, but for each() of a few, which are tried one by one. What is claimed is best
- * said naively, by a loop over bits or granules: then it is the specification.
+ * said naively, by a loop over bits or granules: then it is the specification. A function of a file
+ * of proofs that is called instead_NAME takes the place of NAME.
  */
 #ifndef OSMEM_TEST_PROOFS_PROOFS_H
 #define OSMEM_TEST_PROOFS_PROOFS_H

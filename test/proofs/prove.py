@@ -3,8 +3,8 @@
 
 A file of proofs (proofs.h) includes the allocator's own headers. Clang translates it, without optimising, into LLVM's
 intermediate language; this program executes that symbolically, each integer being a bit vector of Z3 that may have any
-value. Paths that meet again are merged, loops are run as often as they can go round, calls are executed. What is
-claimed on the way goes to the solver: what the proof claims, and that no access leaves its object or reads what was
+value. Paths that meet again are merged, loops are run as often as they can go round, calls are executed, those of NAME
+by instead_NAME where the file has such. What is claimed on the way goes to the solver: what the proof claims, and that no access leaves its object or reads what was
 never written, no shift is too far, no count of zeros is taken of 0, no signed sum overflows, no division is by zero.
 Then each MUTANT of the file is applied to a copy of the header it names, and the proof that follows it must fail.
 
@@ -107,10 +107,13 @@ class Types:
 
 
 class Pointer:
-    """An offset into an object, or with object None an address."""
+    """An offset into an object, or NULL under a condition; with object None an address."""
 
-    def __init__(self, target, offset):
-        self.target, self.offset = target, offset
+    def __init__(self, target, offset, null=z3.BoolVal(False)):
+        self.target, self.offset, self.null = target, offset, null
+
+    def is_null(self):
+        return self.target is None and z3.is_bv_value(self.offset) and self.offset.as_long() == 0
 
 
 def number(value, bits):
@@ -129,8 +132,8 @@ def is_set(bit):
 
 
 def as_bit(condition):
-    condition = z3.simplify(condition) if z3.is_bv_value(condition.arg(0)) and z3.is_bv_value(
-        condition.arg(1)) else condition
+    condition = z3.simplify(condition) if all(z3.is_bv_value(child) or z3.is_bool(child)
+                                              for child in condition.children()) else condition
     if z3.is_true(condition) or z3.is_false(condition):
         return number(int(z3.is_true(condition)), 1)
     return z3.If(condition, number(1, 1), number(0, 1))
@@ -140,9 +143,13 @@ def choose(condition, a, b):
     if a is b:
         return a
     if isinstance(a, Pointer):
+        if a.target is not b.target and a.is_null():
+            return Pointer(b.target, b.offset, z3.simplify(z3.Or(condition, b.null)))
+        if a.target is not b.target and b.is_null():
+            return Pointer(a.target, a.offset, z3.simplify(z3.Or(z3.Not(condition), a.null)))
         if a.target is not b.target:
             raise Refuted("a pointer to one of two objects")
-        return Pointer(a.target, choose(condition, a.offset, b.offset))
+        return Pointer(a.target, choose(condition, a.offset, b.offset), choose(condition, a.null, b.null))
     if isinstance(a, tuple):
         return tuple(choose(condition, x, y) for x, y in zip(a, b))
     return a if a.eq(b) else z3.If(condition, a, b)
@@ -341,7 +348,16 @@ class Machine:
     def typed(self, state, text):
         """The operand in `TYPE [attributes] VALUE`."""
         kind, rest = self.types.parse(text)
-        rest = re.sub(r"\b(noundef|zeroext|signext|nonnull|align \d+|immarg|inbounds)\b(?! \()", "", rest)
+        copied = re.search(r"\bbyval\((.*?)\)", rest)
+        if copied:
+            pointer = self.typed(state, text.replace(copied.group(), ""))
+            copy = Pointer(object(), number(0, 64))
+            state.memory[copy.target] = {}
+            copied = self.types.parse(copied.group(1))[0]
+            self.store(state, copy, copied, self.load(state, pointer, copied))
+            return copy
+        rest = re.sub(r"\bsret\(.*?\)", "", rest)
+        rest = re.sub(r"\b(noundef|noalias|zeroext|signext|nonnull|align \d+|immarg|inbounds)\b(?! \()", "", rest)
         return self.operand(state, kind, rest)
 
     @staticmethod
@@ -374,13 +390,15 @@ class Machine:
                 step = self.types.size(kind)[0]
             wide = fold(z3.SignExt(64 - index.size(), index)) if index.size() < 64 else index
             offset = fold(offset + fold(wide * step))
-        return Pointer(base.target, offset)
+        return Pointer(base.target, offset, base.null)
 
     # -- memory: cells of one width each, by offset
 
     def candidates(self, state, pointer, width):
         if pointer.target is None or pointer.target not in state.memory:
             raise Refuted("an access by an address that is no object's")
+        if not z3.is_false(pointer.null):
+            self.claim(state, z3.Not(pointer.null), "no access by NULL")
         cells = state.memory[pointer.target]
         pointer.offset = z3.simplify(pointer.offset)
         if z3.is_bv_value(pointer.offset):
@@ -388,7 +406,12 @@ class Machine:
             return cells, [at]
         return cells, sorted(at for at, cell in cells.items() if cell[0] == width)
 
-    def load(self, state, pointer, width):
+    def load(self, state, pointer, kind):
+        """A value of a type, or of a number of bits; that of a struct is a tuple."""
+        kind = self.types.resolve(kind) if isinstance(kind, tuple) else ("int", kind)
+        if kind[0] == "struct":
+            return tuple(self.load(state, part, field) for part, field in self.parts(pointer, kind))
+        width = 8 * self.types.size(kind)[0]
         cells, places = self.candidates(state, pointer, width)
         readable = [at for at in places if at in cells and cells[at][0] == width]
         if not readable:
@@ -401,7 +424,19 @@ class Machine:
             value = choose(pointer.offset == at, cells[at][1], value)
         return value
 
-    def store(self, state, pointer, width, value):
+    def parts(self, pointer, kind):
+        """Where the fields of a struct are, and their types."""
+        for index in range(len(kind[1])):
+            skip, field = self.types.field(kind, index)
+            yield Pointer(pointer.target, fold(pointer.offset + skip), pointer.null), field
+
+    def store(self, state, pointer, kind, value):
+        kind = self.types.resolve(kind) if isinstance(kind, tuple) else ("int", kind)
+        if kind[0] == "struct":
+            for (part, field), item in zip(self.parts(pointer, kind), value):
+                self.store(state, part, field, item)
+            return
+        width = 8 * self.types.size(kind)[0]
         cells, places = self.candidates(state, pointer, width)
         if z3.is_bv_value(pointer.offset):
             cells[places[0]] = (width, value)
@@ -453,6 +488,8 @@ class Machine:
                 value = self.load(state, Pointer(source.target, fold(source.offset + at)), 64)
                 self.store(state, Pointer(to.target, fold(to.offset + at)), 64, value)
             return None
+        if "instead_" + name in self.functions:
+            name = "instead_" + name
         if name not in self.functions:
             self.claim(state, z3.BoolVal(False), f"{name} is not reached")
             return number(0, kind[1]) if kind[0] == "int" else Pointer(None, number(0, 64))
@@ -551,12 +588,12 @@ class Machine:
         if operation == "load":
             kind_text, pointer_text = self.split(re.sub(r"^(atomic|volatile) |monotonic|acquire", "", rest))[:2]
             kind = self.types.parse(kind_text)[0]
-            return self.load(state, self.typed(state, pointer_text), 8 * self.types.size(kind)[0])
+            return self.load(state, self.typed(state, pointer_text), kind)
         if operation == "store":
             value_text, pointer_text = self.split(re.sub(r"^(atomic|volatile) |monotonic|release", "", rest))[:2]
             kind = self.types.parse(value_text)[0]
             value = self.typed(state, value_text)
-            self.store(state, self.typed(state, pointer_text), 8 * self.types.size(kind)[0], value)
+            self.store(state, self.typed(state, pointer_text), kind, value)
             return None
         if operation == "getelementptr":
             return self.element(state, re.sub(r"^inbounds ", "", rest))
@@ -566,6 +603,9 @@ class Machine:
             comparison, _, rest = rest.partition(" ")
             kind, rest = self.types.parse(rest)
             a, b = (self.operand(state, kind, text) for text in self.split(rest))
+            if kind[0] == "ptr" and a.target is not b.target and (a.is_null() or b.is_null()):
+                null = b.null if a.is_null() else a.null
+                return as_bit(null if comparison == "eq" else z3.Not(null))
             if kind[0] == "ptr":
                 assert a.target is b.target, "pointers into two objects are compared"
                 a, b = a.offset, b.offset

@@ -1,17 +1,22 @@
 #!/usr/bin/env python3
 """Mutates the core: would the suites notice a small change of its meaning?
 
-    test/mutation/mutate.py [--sample N] [--seed S] [--jobs J] [--json FILE] [FILE]…
+    test/mutation/mutate.py [--sample N] [--seed S] [--jobs J] [--results FILE] [FILE]…
 
 Changes one thing in one file of osmem/ at a time (an operator, a constant, a condition, a statement), builds the core
-with it and runs the fast suites, in order of speed, until one fails. A mutant is killed by a failing or a hanging
-suite; one that does not compile, or compiles to the same code, is none. Lines of the preprocessor, static asserts and
-attributes are left alone. Mutants that change nothing that anyone could observe are listed with the reason in
-equivalent.txt. The suites are those that Bazel built; only the core is compiled here, and of the suites those that
-use the mutated header themselves.
+with it and runs the cases of the fast suites that reach the changed line until one fails: those first that killed
+mutants nearby, then the quickest. A mutant is killed by a failing or a hanging case; one that does not compile, or
+compiles to the same code, is none. Lines of the preprocessor, static asserts and attributes are left alone. Mutants
+that change nothing that anyone could observe are listed with the reason in equivalent.txt.
+
+All suites are one program, linked anew for each mutant; they are what Bazel built, and only the core is compiled here,
+and of the suites, for what survives, those that call the functions of the changed header themselves. Which lines a
+case reaches comes from clang's coverage. The order is random but fixed by the seed, so that a run that was stopped is
+a sample; verdicts are appended to FILE, and a run goes on behind those that are there.
 """
 
 import argparse
+import collections
 import concurrent.futures
 import dataclasses
 import functools
@@ -19,7 +24,6 @@ import hashlib
 import json
 import os
 import pathlib
-import random
 import re
 import resource
 import shutil
@@ -30,6 +34,10 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(ROOT / "test/coverage"))
+from coverage import relative, tool  # noqa: E402
+
 EQUIVALENT = pathlib.Path(__file__).with_name("equivalent.txt")
 SUITES = [
     "//test/core:" + name for name in (
@@ -40,7 +48,21 @@ SUITES = [
     "//test/model:" + name for name in (
         "check_mapped_test", "check_test", "conf_test", "mapped_test", "misuse_test", "model_test", "properties_test",
         "random_test", "stats_test")
-] + ["//test/threads:" + name for name in ("exit_test", "fork_test", "threads_test")]
+] + [
+    "//test/threads:" + name for name in (
+        "exit_test", "first_fork_test", "fork_races_test", "fork_test", "shadow_test", "threads_test", "watch_test")
+] + [
+    "//test/heaps:" + name for name in (
+        "own_fork_test", "own_misuse_test", "own_model_test", "own_test", "own_threads_test", "sparse_test")
+] + [
+    "//test/guard:guard_test", "//test/map:heap_map_test", "//test/observe:names_test", "//test/observe:options_test",
+    "//test/observe:stats_format_test"
+]
+# Suites that run in the guarded mode as well.
+GUARDED = [
+    "//test/heaps:own_misuse_test", "//test/heaps:own_model_test", "//test/heaps:own_threads_test",
+    "//test/model:model_test", "//test/model:random_test", "//test/threads:threads_test"
+]
 # The suites that call the functions of a header themselves, and not by the core alone.
 DIRECT = {
     "osmem/bins.h": ["test/core/bins_test"],
@@ -49,12 +71,15 @@ DIRECT = {
     "osmem/tags.h": ["test/core/tags_test"],
 }
 C_FLAGS = [
-    "-std=gnu11", "-O1", "-DNDEBUG", "-w", "-fno-builtin-malloc", "-fno-builtin-calloc", "-fno-builtin-realloc",
+    "-std=gnu11", "-DNDEBUG", "-w", "-fno-builtin-malloc", "-fno-builtin-calloc", "-fno-builtin-realloc",
     "-fno-builtin-free", "-fvisibility=hidden", "-ftls-model=initial-exec"
 ]
+COVERAGE = ["-fprofile-instr-generate", "-fcoverage-mapping", "-mllvm", "-runtime-counter-relocation"]
 CXX_FLAGS = ["-std=c++17", "-O1", "-DNDEBUG", "-w"]
 SEED = "1"  # of the suites' random cases: a mutant that dies must die again
-MEMORY = 12 << 30
+MEMORY = 20 << 30
+SLOW = 3  # seconds of processor time: cases that take longer, with the core as built for coverage, are not run
+NEIGHBOURS = 8  # that many cases that killed mutants nearby come first
 
 # ---- mutants ---------------------------------------------------------------------------------------------------------
 
@@ -91,6 +116,11 @@ class Mutant:
     line: int
     text: str  # of the line, as it was
     change: str
+    number: int  # among those of the same text and change
+
+    def identity(self):
+        """The same after lines have moved."""
+        return self.file, self.text, self.change, self.number
 
     def __str__(self):
         return f"{self.file}:{self.line}: {self.change}: {self.text}"
@@ -216,21 +246,31 @@ def removable(tokens, index):
     return None
 
 
-@functools.lru_cache(maxsize=None)
-def source_of(path):
-    """As it was at first, should someone edit it meanwhile."""
-    return (ROOT / path).read_text()
+def functions_of(tokens):
+    """Every function that has a body here: its name and where the body lies."""
+    inside = in_functions(tokens)
+    for index, token in enumerate(tokens):
+        if token.text == "{" and inside[index] and not inside[index - 1]:
+            last = next((at for at in range(index, len(tokens)) if not inside[at]), len(tokens) - 1)
+            depth = 0
+            for at in range(index - 1, -1, -1):
+                depth += {")": 1, "(": -1}.get(tokens[at].text, 0)
+                if depth == 0:
+                    yield tokens[at - 1].text, token.start, tokens[last].start
+                    break
 
 
-def mutants_of(path):
-    source = source_of(path)
-    tokens = tokens_of(source)
-    for start, end, replacement, change in changes(tokens):
+def mutants_of(tree, path):
+    source = (tree / path).read_text()
+    lines = source.splitlines()
+    numbers = collections.Counter()
+    for start, end, replacement, change in changes(tokens_of(source)):
         if replacement is NEGATED:
             replacement = "(!" + source[start:end] + ")"
         line = source.count("\n", 0, start) + 1
-        text = " ".join(source.splitlines()[line - 1].split())
-        yield Mutant(path, start, end, replacement, line, text, change)
+        text = " ".join(lines[line - 1].split())
+        yield Mutant(path, start, end, replacement, line, text, change, numbers[text, change])
+        numbers[text, change] += 1
 
 
 def listed_as_equivalent():
@@ -255,89 +295,116 @@ def output(*command, **options):
 
 
 class Build:
-    """The suites as Bazel built them, and the core as compiled here: all in one program."""
+    """
+    The suites as Bazel built them, and the core as compiled here: all in one program. Everything is copied to a folder,
+    so that the sources may be edited and built again meanwhile; a folder that was used before is used as it is.
+    """
 
     def __init__(self, folder):
+        self.folder, self.tree = folder, folder / "tree"
+        if not (folder / "links.json").exists():
+            self.copy()
+        links = json.loads((folder / "links.json").read_text())
+        self.objects, self.options = links["objects"], links["options"]
+        self.sources = sorted(str(path.relative_to(self.tree)) for path in (self.tree / "osmem").glob("*.c"))
+        self.texts = {path: (self.tree / path).read_text() for path in files_of(self.tree)}
+        self.original = {source: self.compile(source, None, folder / "original") for source in self.sources}
+        self.code = {source: code_of(path) for source, path in self.original.items()}
+        self.program = folder / "suites"
+        self.link(self.original, self.program)
+
+    def copy(self):
         subprocess.run(["./bazelw", "build", *SUITES], cwd=ROOT, check=True)
         # `bazel-out/…` in Bazel's files is relative to this.
-        self.bazel = pathlib.Path(output("./bazelw", "info", "execution_root", cwd=ROOT).strip())
-        self.bin = pathlib.Path(output("./bazelw", "info", "bazel-bin", cwd=ROOT).strip())
-        self.folder = folder
-        # Copies, so that the sources may be edited and built again meanwhile.
-        self.tree = folder / "tree"
-        for part in ("osmem", "utils", "test"):
+        bazel = pathlib.Path(output("./bazelw", "info", "execution_root", cwd=ROOT).strip())
+        binaries = pathlib.Path(output("./bazelw", "info", "bazel-bin", cwd=ROOT).strip())
+        for part in ("osmem", "utils", "test", "docs"):
             shutil.copytree(ROOT / part, self.tree / part, ignore=shutil.ignore_patterns("corpus"))
-        self.objects, self.options = {}, set()
+        (self.folder / "original").mkdir()
+        (self.folder / "run").mkdir()
+        objects, options, cases = {}, {"-lrapidcheck", "-pthread"}, {}
         for suite in SUITES:
-            self.read_link(suite)
-        self.sources = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "osmem").glob("*.c"))
-        self.used = {source: self.headers_of(source) for source in self.sources}
-        self.original = {}
-        (folder / "original").mkdir()
-        for source in self.sources:
-            self.original[source] = self.compile(source, None, folder / "original")
+            # Objects, but for the core's, and --wrap options from what Bazel gives the linker.
+            path = binaries / suite.removeprefix("//").replace(":", "/")
+            for word in pathlib.Path(f"{path}-2.params").read_text().split("\n"):
+                if word.endswith(".o") and "/osmem/_objs/" not in word:
+                    objects[word] = str(self.folder / word)
+                    (self.folder / word).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(bazel / word, self.folder / word)
+                elif word.startswith("-Wl,--wrap="):
+                    options.add(word)
+            cases[suite] = cases_of(path)
+        subprocess.run(["ld", "-r", "-S", "-o", self.folder / "suites.o", *objects.values()], check=True)
+        (self.folder / "links.json").write_text(json.dumps({"objects": objects, "options": sorted(options)}))
+        (self.folder / "names.json").write_text(json.dumps(cases))
 
-    def read_link(self, suite):
-        """Objects, but for the core's, and --wrap options from what Bazel gives the linker."""
-        params = self.bin / (suite.removeprefix("//").replace(":", "/") + "-2.params")
-        for word in params.read_text().split("\n"):
-            if word.endswith(".o") and "/osmem/_objs/" not in word:
-                copy = self.folder / word.removeprefix("bazel-out/")
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(self.bazel / word, copy)
-                self.objects[word] = str(copy)
-            elif word.startswith("-Wl,--wrap="):
-                self.options.add(word)
-            elif "rapidcheck" in word or word.startswith("-lrapid"):
-                self.options.add(word)
-
-    def headers_of(self, source):
-        return set(re.findall(r"osmem/\w+\.h", output("gcc", "-MM", "-I.", source, cwd=self.tree)))
-
-    def compile(self, source, overlay, folder):
+    def compile(self, source, overlay, folder, compiler="gcc", flags=("-O1",)):
         """The object of a source of the core; None if it does not compile."""
         target = folder / (pathlib.Path(source).stem + ".o")
         path = source if overlay is None or not (overlay / source).exists() else str(overlay / source)
         include = ([f"-I{overlay}"] if overlay is not None else []) + ["-I."]
-        done = subprocess.run(["gcc", *C_FLAGS, *include, "-c", "-o", target, path], cwd=self.tree,
+        done = subprocess.run([compiler, *C_FLAGS, *flags, *include, "-c", "-o", target, path], cwd=self.tree,
                               stderr=subprocess.DEVNULL)
         return target if done.returncode == 0 else None
 
-    def compile_suite(self, path, overlay, folder):
-        target = folder / (pathlib.Path(path).name + ".o")
-        done = subprocess.run(["g++", *CXX_FLAGS, f"-I{overlay}", "-I.", "-I/usr/src/googletest/googletest/include",
-                               "-I/usr/src/googletest/googlemock/include", "-c", "-o", target,
-                               path + ".cc"], cwd=self.tree, stderr=subprocess.DEVNULL)
-        return target if done.returncode == 0 else None
-
-    def link(self, core, suites, target):
-        objects = [str(suites.get(pathlib.Path(word).stem, path)) for word, path in self.objects.items()]
+    def link(self, core, target, suites=None, compiler=("g++",)):
+        """With the core's objects and all suites, or with `suites`, by name, in place of those that Bazel built."""
+        objects = [self.folder / "suites.o"]
+        if suites:
+            objects = [suites.get(pathlib.Path(word).stem, path) for word, path in self.objects.items()]
         linker = ["-fuse-ld=lld"] if shutil.which("ld.lld") else []
-        subprocess.run(["g++", *linker, "-o", target, *objects, *map(str, core.values()), *sorted(self.options),
-                        "-lrapidcheck", "-pthread"], check=True)
+        subprocess.run([*compiler, *linker, "-o", target, *objects, *core.values(), *self.options], check=True)
 
-    def mutate(self, mutant, folder):
-        """Links the mutant's program in `folder`; else the reason why there is none."""
+    @functools.lru_cache(maxsize=None)
+    def users(self, path, start):
+        """The sources in which a change there can matter."""
+        if path.endswith(".c"):
+            return [path]
+        # Those that use the function, or an inline function that uses it.
+        names = {name for name, first, last in functions_of(tokens_of(self.texts[path])) if first <= start < last}
+        count = 0
+        while count < len(names):
+            count = len(names)
+            for header, text in self.texts.items():
+                if header.endswith(".h"):
+                    names |= {name for name, first, last in functions_of(tokens_of(text))
+                              if names & set(re.findall(r"\w+", text[first:last]))}
+        return [source for source in self.sources if names & set(re.findall(r"\w+", self.texts[source]))]
+
+    def overlay(self, mutant, folder):
+        """A folder of includes that has the changed file."""
         overlay = folder / "overlay"
         (overlay / "osmem").mkdir(parents=True)
-        source = source_of(mutant.file)
+        source = self.texts[mutant.file]
         (overlay / mutant.file).write_text(source[:mutant.start] + mutant.replacement + source[mutant.end:])
-        core, suites, same = dict(self.original), {}, True
-        for each in self.sources:
-            if each == mutant.file or mutant.file in self.used[each]:
-                core[each] = self.compile(each, overlay, folder)
-                if core[each] is None:
-                    return "does not compile"
-                same &= code_of(core[each]) == code_of(self.original[each])
-        for path in DIRECT.get(mutant.file, []):
-            name = pathlib.Path(path).name
-            suites[name] = self.compile_suite(path, overlay, folder)
-            if suites[name] is None:
+        return overlay
+
+    def mutate(self, mutant, overlay, folder):
+        """The mutant's objects in place of the core's, or the reason why there is none."""
+        core = dict(self.original)
+        for source in self.users(mutant.file, mutant.start):
+            core[source] = self.compile(source, overlay, folder)
+            if core[source] is None:
                 return "does not compile"
-        if same:
+        changed = [source for source in core if core[source] != self.original[source]]
+        if mutant.file not in DIRECT and all(code_of(core[source]) == self.code[source] for source in changed):
             return "same code"
-        self.link(core, suites, folder / "suites")
-        return None
+        return core
+
+    def suites_with(self, mutant, overlay, folder):
+        """The suites that call the functions of a changed header themselves, compiled with it."""
+        suites = {}
+        for path in DIRECT.get(mutant.file, []):
+            target = folder / (pathlib.Path(path).name + ".o")
+            subprocess.run(["g++", *CXX_FLAGS, f"-I{overlay}", "-I.", "-I/usr/src/googletest/googletest/include",
+                            "-I/usr/src/googletest/googlemock/include", "-c", "-o", target, path + ".cc"],
+                           cwd=self.tree, check=True, stderr=subprocess.DEVNULL)
+            suites[pathlib.Path(path).name] = target
+        return suites
+
+
+def files_of(tree):
+    return sorted(str(path.relative_to(tree)) for path in (tree / "osmem").glob("*.[ch]"))
 
 
 def code_of(path):
@@ -345,35 +412,6 @@ def code_of(path):
     subprocess.run(["objcopy", "--strip-debug", "--remove-section=.comment", "-R", ".symtab", path, stripped],
                    check=True)
     return hashlib.sha256(stripped.read_bytes()).digest()
-
-
-# ---- running ---------------------------------------------------------------------------------------------------------
-
-
-def limits():
-    os.setsid()
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def run(program, tests, seconds, folder):
-    """How the cases ended, and after how long."""
-    environment = dict(os.environ, OSMEM_TEST_SEED=SEED, RC_PARAMS=f"seed={SEED} max_success=60 max_size=100 noshrink=1",
-                       GTEST_FILTER=":".join(tests))
-    started = time.monotonic()
-    child = subprocess.Popen([str(program), "--gtest_fail_fast"], cwd=folder, env=environment, preexec_fn=limits,
-                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        verdict = "passed" if child.wait(seconds) == 0 else "killed"
-    except subprocess.TimeoutExpired:
-        verdict = "timed out"
-    # Cases run in children, which may hang on their own.
-    try:
-        os.killpg(child.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-    child.wait()
-    return verdict, time.monotonic() - started
 
 
 def cases_of(binary):
@@ -387,96 +425,253 @@ def cases_of(binary):
     return names
 
 
-def stages(build, program, folder):
-    """The suites' cases with the time that the unchanged core takes, the quickest first."""
-    result = []
-    for suite in SUITES:
-        cases = cases_of(build.bin / suite.removeprefix("//").replace(":", "/"))
-        verdict, seconds = run(program, cases, 300, folder)
+# ---- running ---------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    suite: str
+    name: str
+    conf: str  # OSMEM_CONF
+    seconds: float = 5 * SLOW  # of processor time with an unchanged core
+
+    def __str__(self):
+        return f"{self.suite} {self.name}" + (f" ({self.conf})" if self.conf else "")
+
+
+def run(program, cases, tree, **environment):
+    """
+    How the cases, all of the same options, ended: "passed", or else the verdict; the one that it ended with; and the
+    seconds of processor time.
+    """
+    environment = dict(os.environ, OSMEM_TEST_SEED=SEED, OSMEM_RANDOM_PART="20",
+                       RC_PARAMS=f"seed={SEED} max_success=60 max_size=100 noshrink=1", OSMEM_CONF=cases[0].conf,
+                       GTEST_FILTER=":".join(case.name for case in cases), **environment)
+    # What spins is stopped by the limit on processor time, however busy the machine is.
+    processor = int(2 + 4 * max(case.seconds for case in cases))
+    until = time.monotonic() + 20 + 10 * sum(case.seconds for case in cases)
+
+    def limit():
+        os.setsid()
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_CPU, (processor, processor))
+
+    with tempfile.TemporaryFile() as log:
+        child = subprocess.Popen([str(program), "--gtest_fail_fast"], cwd=tree, env=environment, preexec_fn=limit,
+                                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.DEVNULL)
+        pid, pause = 0, 0.001
+        while pid == 0 and time.monotonic() < until:
+            time.sleep(pause)
+            pause = min(2 * pause, 0.02)
+            pid, status, usage = os.wait4(child.pid, os.WNOHANG)
+        # Cases run in children, which may hang on their own.
+        try:
+            os.killpg(child.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        verdict = "timed out" if pid == 0 else "passed" if status == 0 else "killed"
+        if pid == 0:
+            _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = status
+        log.seek(0)
+        begun = re.findall(rb"^\[ RUN      \] (\S+)", log.read(), re.MULTILINE)
+    last = begun[-1].decode() if begun else ""
+    return verdict, next((case for case in cases if case.name == last), cases[0]), usage.ru_utime + usage.ru_stime
+
+
+def covered(build):
+    """The suites with a core that notes which lines it reaches."""
+    folder = build.folder / "covered"
+    folder.mkdir(exist_ok=True)
+    core = {source: build.compile(source, None, folder, "clang", ["-O0", *COVERAGE]) for source in build.sources}
+    build.link(core, folder / "suites", compiler=("clang++", "-fprofile-instr-generate"))
+    return folder / "suites"
+
+
+def reached(program, case, tree):
+    """The case with its time, and the lines that it reaches; no lines if it fails beside the profiler's mappings."""
+    with tempfile.TemporaryDirectory() as folder:
+        raw, merged = f"{folder}/raw", f"{folder}/merged"
+        verdict, _, seconds = run(program, [case], tree, LLVM_PROFILE_FILE=raw + "%c")
+        case = dataclasses.replace(case, seconds=round(seconds, 3))
         if verdict != "passed":
-            sys.exit(f"mutate.py: {suite} fails on the unchanged core")
-        result.append((seconds, suite, cases))
-    return sorted(result)
+            return case, None
+        subprocess.run([tool("llvm-profdata"), "merge", "-o", merged, raw], check=True)
+        lines, file = collections.defaultdict(list), None
+        for line in output(tool("llvm-cov"), "export", "-format=lcov", f"-instr-profile={merged}", program).splitlines():
+            if line.startswith("SF:"):
+                file = relative(line[3:])
+            elif line.startswith("DA:") and not line.endswith(",0"):
+                lines[file].append(int(line[3:].split(",")[0]))
+        return case, lines
 
 
-def judge(build, order, mutant):
-    folder = pathlib.Path(tempfile.mkdtemp(dir=build.folder))
+def usable_cases(build, jobs):
+    """Every case of the suites that is quick enough, with the lines that it reaches."""
+    names = json.loads((build.folder / "names.json").read_text())
+    cases = [Case(suite, name, conf)
+             for suite, conf in [(suite, "") for suite in SUITES] + [(suite, "guard:on") for suite in GUARDED]
+             for name in names[suite] if "DISABLED_" not in name]
+    program = covered(build)
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        for case, lines in pool.map(lambda case: reached(program, case, build.tree), cases):
+            if case.seconds > SLOW:
+                print(f"too slow: {case}: {case.seconds} s", flush=True)
+            elif lines is None and run(build.program, [case], build.tree)[0] != "passed":
+                print(f"left out, as it fails on the unchanged core: {case}", flush=True)
+            else:
+                yield case, lines
+
+
+class Cases:
+    """The cases, which of them reach a line, and which killed what so far."""
+
+    def __init__(self, build, jobs):
+        file = build.folder / "cases.json"
+        if not file.exists():
+            cases = [(dataclasses.asdict(case), lines) for case, lines in usable_cases(build, jobs)]
+            file.write_text(json.dumps(cases))
+        self.everywhere, self.of_line, self.of_suite = [], collections.defaultdict(list), collections.defaultdict(list)
+        for fields, lines in json.loads(file.read_text()):
+            case = Case(**fields)
+            self.of_suite[case.suite].append(case)
+            if lines is None:
+                self.everywhere.append(case)
+            for path, numbers in (lines or {}).items():
+                for number in numbers:
+                    self.of_line[path, number].append(case)
+        self.kills = collections.defaultdict(list)
+
+    def killed(self, mutant, case):
+        self.kills[mutant.file].append((mutant.line, case))
+
+    def batches(self, mutant, cases):
+        """Those that killed nearby, then the others in groups that take longer and longer; each of one conf."""
+        near = sorted(self.kills[mutant.file], key=lambda kill: abs(kill[0] - mutant.line))
+        first = list(dict.fromkeys(case for _, case in near if case in cases))[:NEIGHBOURS]
+        groups, seconds = [first], 0.1
+        for case in sorted(set(cases) - set(first), key=lambda case: case.seconds):
+            if len(groups) == 1 or sum(each.seconds for each in groups[-1]) > seconds:
+                groups.append([])
+                seconds *= 2
+            groups[-1].append(case)
+        for group in groups:
+            for conf in sorted({case.conf for case in group}):
+                yield [case for case in group if case.conf == conf]
+
+
+def judge(build, cases, mutant):
+    folder = pathlib.Path(tempfile.mkdtemp(dir=build.folder / "run"))
+
+    def killer(program, cases_to_run):
+        for batch in cases.batches(mutant, cases_to_run):
+            verdict, case, _ = run(program, batch, build.tree)
+            if verdict != "passed":
+                cases.killed(mutant, case)
+                return verdict, str(case)
+        return "survived", None
+
     try:
-        verdict = build.mutate(mutant, folder)
-        by = None
-        if verdict is None:
-            verdict = "survived"
-            for seconds, suite, cases in order:
-                verdict, _ = run(folder / "suites", cases, 10 + 5 * seconds, folder)
-                if verdict != "passed":
-                    by = suite
-                    break
-            verdict = "survived" if verdict == "passed" else verdict
-        return {**dataclasses.asdict(mutant), "verdict": verdict, "by": by}
+        overlay = build.overlay(mutant, folder)
+        core = build.mutate(mutant, overlay, folder)
+        if isinstance(core, str):
+            return core, None
+        reaching = cases.of_line[mutant.file, mutant.line]
+        verdict, by = "not run", None
+        if reaching:
+            build.link(core, folder / "suites")
+            verdict, by = killer(folder / "suites", reaching + cases.everywhere)
+        if by is None and mutant.file in DIRECT:
+            build.link(core, folder / "suites", build.suites_with(mutant, overlay, folder))
+            verdict, by = killer(folder / "suites", [case for path in DIRECT[mutant.file]
+                                                     for case in cases.of_suite["//" + ":".join(path.rsplit("/", 1))]])
+        return verdict, by
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 # ---- reporting -------------------------------------------------------------------------------------------------------
 
-VERDICTS = ("killed", "timed out", "survived", "equivalent", "same code", "does not compile")
+VERDICTS = ("killed", "timed out", "survived", "not run", "equivalent", "same code", "does not compile")
 
 
 def table(results):
     files = sorted({result["file"] for result in results})
-    print(f"{'file':20}" + "".join(f"{verdict:>18}" for verdict in VERDICTS) + f"{'rate':>10}")
+    print(f"{'file':20}" + "".join(f"{verdict:>17}" for verdict in VERDICTS) + f"{'rate':>10}")
     for file in files + ["all"]:
         verdicts = [result["verdict"] for result in results if file in ("all", result["file"])]
         counts = [verdicts.count(verdict) for verdict in VERDICTS]
-        dead, whole = sum(counts[:2]), sum(counts[:3])
+        dead, whole = sum(counts[:2]), sum(counts[:4])
         rate = f"{100 * dead / whole:.1f} %" if whole else "-"
-        print(f"{file:20}" + "".join(f"{count:18}" for count in counts) + f"{rate:>10}")
+        print(f"{file:20}" + "".join(f"{count:17}" for count in counts) + f"{rate:>10}")
+
+
+def results_in(path):
+    """By the mutant's identity; the last verdict counts."""
+    lines = pathlib.Path(path).read_text().splitlines() if path and pathlib.Path(path).exists() else []
+    results = [json.loads(line) for line in lines]
+    return {(each["file"], each["text"], each["change"], each["number"]): each for each in results}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="*", help="osmem/….c or .h; all of them by default")
-    parser.add_argument("--sample", type=int, help="so many mutants, chosen by the seed; all of them by default")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--sample", type=int, help="so many mutants; all of them by default")
+    parser.add_argument("--seed", type=int, default=1, help="of the order")
     parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--json", help="where to write every mutant and its verdict")
-    parser.add_argument("--again", help="the survivors of such a file only")
+    parser.add_argument("--results", help="where to append every mutant and its verdict; those that are there are not run again")
+    parser.add_argument("--again", action="store_true", help="those that survived, by the results, and no others")
+    parser.add_argument("--folder", help="where to leave the build and what the cases reach, for the next run of the same sources")
     parser.add_argument("--list", action="store_true", help="name the mutants, run nothing")
+    parser.add_argument("--table", action="store_true", help="of the results, run nothing")
     options = parser.parse_args()
 
-    files = options.files or sorted(str(path.relative_to(ROOT)) for path in (ROOT / "osmem").glob("*.[ch]"))
-    mutants = [mutant for file in files for mutant in mutants_of(file)]
-    if options.again:
-        again = {(each["file"], each["text"], each["change"]) for each in json.loads(pathlib.Path(options.again).read_text())
-                 if each["verdict"] == "survived"}
-        mutants = [mutant for mutant in mutants if (mutant.file, mutant.text, mutant.change) in again]
-    if options.sample and options.sample < len(mutants):
-        mutants = random.Random(options.seed).sample(mutants, options.sample)
-    listed = listed_as_equivalent()
-    if options.list:
-        for mutant in mutants:
-            print(mutant)
-        print(len(mutants), "mutants")
+    known, listed = results_in(options.results), listed_as_equivalent()
+    if options.table:
+        for result in known.values():
+            reason = listed.get((result["file"], result["text"], result["change"])) or listed.get((result["file"], result["text"], "*"))
+            if reason and result["verdict"] in ("survived", "not run", "timed out"):
+                result["verdict"] = "equivalent"
+        table(list(known.values()))
         return 0
 
-    results = [{**dataclasses.asdict(mutant), "verdict": "equivalent", "by": reason_for(mutant, listed)}
-               for mutant in mutants if reason_for(mutant, listed)]
-    mutants = [mutant for mutant in mutants if not reason_for(mutant, listed)]
     with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
+        folder = pathlib.Path(options.folder or name)
+        tree = folder / "tree" if (folder / "tree").exists() else ROOT
+        mutants = [mutant for file in options.files or files_of(tree) for mutant in mutants_of(tree, file)]
+        mutants.sort(key=lambda mutant: hashlib.sha256(repr((options.seed, mutant.identity())).encode()).digest())
+        mutants = mutants[:options.sample]
+        if options.list:
+            for mutant in mutants:
+                print(mutant)
+            print(len(mutants), "mutants")
+            return 0
+        if options.again:
+            mutants = [mutant for mutant in mutants
+                       if known.get(mutant.identity(), {}).get("verdict") in ("survived", "not run")]
+        else:
+            mutants = [mutant for mutant in mutants if mutant.identity() not in known]
+        folder.mkdir(exist_ok=True)
         build = Build(folder)
-        program = folder / "suites"
-        build.link(build.original, {}, program)
-        order = stages(build, program, folder)
-        print(f"{len(mutants)} mutants; the suites take {sum(seconds for seconds, *_ in order):.1f} s", flush=True)
+        cases = Cases(build, options.jobs)
+        print(len(mutants), "mutants", flush=True)
+
+        def result_of(mutant):
+            reason = reason_for(mutant, listed)
+            verdict, by = ("equivalent", reason) if reason else judge(build, cases, mutant)
+            return {**dataclasses.asdict(mutant), "verdict": verdict, "by": by}
+
         with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-            for result in pool.map(lambda mutant: judge(build, order, mutant), mutants):
-                results.append(result)
-                if result["verdict"] == "survived":
-                    print(f"survived: {result['file']}:{result['line']}: {result['change']}: {result['text']}", flush=True)
-                if options.json:
-                    pathlib.Path(options.json).write_text(json.dumps(results, indent=1) + "\n")
-    table(results)
+            for result in concurrent.futures.as_completed([pool.submit(result_of, mutant) for mutant in mutants]):
+                result = result.result()
+                known[result["file"], result["text"], result["change"], result["number"]] = result
+                if result["verdict"] in ("survived", "not run"):
+                    print(f"{result['verdict']}: {result['file']}:{result['line']}: {result['change']}: {result['text']}", flush=True)
+                if options.results:
+                    with open(options.results, "a") as file:
+                        file.write(json.dumps(result) + "\n")
+    table(list(known.values()))
     return 0
 
 

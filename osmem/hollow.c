@@ -19,10 +19,10 @@ static bool is_free(struct region *region) {
             tags_size(region->lines, REGION_FIRST) == region->top - REGION_FIRST);
 }
 
-static bool release(struct heap *heap, struct region *region) {
+static void release(struct heap *heap, struct region *region) {
     size_t start = hollow_start(), end = load_relaxed(&region->committed);
     if (end <= start || !is_free(region) || !region_hollow(region, start))
-        return false;
+        return;
     if (region->top != REGION_FIRST) {
         index_remove(heap, region_block(region, REGION_FIRST), region->top - REGION_FIRST);
         tags_join(region->lines, region->top);
@@ -33,7 +33,6 @@ static bool release(struct heap *heap, struct region *region) {
     heap->granules -= (region == heap->current ? heap->current_counted : end) - start;
     if (region == heap->current)
         heap->current_counted = (uint32_t)start;
-    return true;
 }
 
 static void merge_everything(struct heap *heap) {
@@ -50,18 +49,17 @@ static bool may_have_any(const struct heap *heap) {
     return heap->granules - heap->metadata - live >= REGION_CAPACITY / 2;
 }
 
-bool hollow_release(struct heap *heap) {
-    bool any = false, was_small = heap_is_small(heap);
+void hollow_release(struct heap *heap) {
+    bool was_small = heap_is_small(heap);
     waiting_flush(heap);
     if (!may_have_any(heap))
-        return false;
+        return;
     merge_everything(heap);
     for (struct region *region = heap->regions; region != NULL; region = region->next)
-        any |= release(heap, region);
+        release(heap, region);
     /* The index of a large heap leaves out fragments that that of a small one has. */
     if (!was_small && heap_is_small(heap))
         index_rebuild(heap);
-    return any;
 }
 
 struct region *hollow_refill(struct heap *heap, size_t granules) {

@@ -24,10 +24,10 @@
 #include "osmem/heap.h"
 
 /*
- * Makes all regions hollow of which nothing is in use; false: none was, or little is free. Merges
- * all. O(regions), and O(heap) where the index is not complete.
+ * Makes all regions hollow of which nothing is in use, unless little is free. Merges all.
+ * O(regions), and O(heap) where the index is not complete.
  */
-bool hollow_release(struct heap *heap);
+void hollow_release(struct heap *heap);
 
 /* A hollow region that has memory for `granules` again, now; NULL: there is none. O(regions). */
 struct region *hollow_refill(struct heap *heap, size_t granules);

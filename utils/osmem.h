@@ -174,8 +174,8 @@ OSMEM_API void os_malloc_stats(struct os_stats *stats);
 
 /*
  * The same for the heap number `index` (0 … heaps - 1, in order of creation; mapped blocks belong
- * to no heap and count 0, but for those of a heap of one's own). Returns 0, or -1 with EINVAL when
- * there is no such heap.
+ * to no heap and count 0, but for those of a heap of one's own). Returns 0, or -1 with EINVAL and
+ * nothing but zeros when there is no such heap.
  */
 OSMEM_API int os_heap_stats(size_t index, struct os_stats *stats);
 

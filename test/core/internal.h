@@ -22,6 +22,7 @@ extern "C" {
 #include "osmem/guard.h"
 #include "osmem/heap.h"
 #include "osmem/heaps.h"
+#include "osmem/hollow.h"
 #include "osmem/index.h"
 #include "osmem/invariants.h"
 #include "osmem/large.h"

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <thread>
 #include <unistd.h>
 #include <vector>
 
@@ -125,6 +126,7 @@ ISOLATED_TEST(MovingBreak, KeepsWhatIsNotOursWhenRegionsAreGivenBack) {
     ASSERT_NE(os_malloc(8 * MIB), nullptr);
     if (!is_paranoid()) {
         EXPECT_NE(thread_heap->hollow, 0u) << "nothing was given back";
+        EXPECT_EQ(region_owner(ours.back()), nullptr) << "what others may map";
     }
     ASSERT_TRUE(is_filled(theirs, 1000, 7));
     /* And what comes again reads as zero to its end. */
@@ -135,6 +137,41 @@ ISOLATED_TEST(MovingBreak, KeepsWhatIsNotOursWhenRegionsAreGivenBack) {
     }
     exhaust_heap();
     ASSERT_TRUE(is_filled(theirs, 1000, 7));
+}
+
+ISOLATED_TEST(Region, OfAThreadThatEndedIsGivenBackWhereMemoryIsShort) {
+    SKIP_IF_PARANOID();
+    allocate(1);
+    std::thread([] {
+        std::vector<char *> blocks;
+        for (size_t i = 0; i < 5 * REGION_GRANULES / GRANULES; i++)
+            blocks.push_back(allocate(GRANULES));
+        for (char *block : blocks)
+            os_free(block);
+    }).join();
+    kernel::reset_counts();
+    kernel::refuse(kernel::MMAP, 1, 1);
+    ASSERT_NE(os_malloc(8 * MIB), nullptr);
+    EXPECT_GE(kernel::count(kernel::MUNMAP).bytes, 3 * REGION_BYTES);
+}
+
+ISOLATED_TEST(Region, ThatWasGivenBackComesAgainForWhatItHolds) {
+    SKIP_IF_PARANOID();
+    std::vector<char *> blocks;
+    for (size_t i = 0; i < 3 * REGION_GRANULES / GRANULES; i++)
+        blocks.push_back(allocate(GRANULES));
+    for (char *block : blocks)
+        os_free(block);
+    hollow_release(thread_heap);
+    for (struct region *region = thread_heap->regions; region != nullptr; region = region->next) {
+        if (region->hollow == 0)
+            continue;
+        size_t granules = region->hollow - region->top;
+        EXPECT_EQ(hollow_refill(thread_heap, granules + 1), nullptr);
+        EXPECT_EQ(hollow_refill(thread_heap, granules), region);
+        return;
+    }
+    FAIL() << "no region was given back";
 }
 
 /* Too large for a region with what its alignment costs: mapped, it leaves the heap as it is. */

@@ -62,6 +62,26 @@ ISOLATED_TEST(System, CountsNothingResidentWhereNothingIsMapped) {
     EXPECT_EQ(errno, 5);
 }
 
+ISOLATED_TEST(System, MovesAndCountsIt) {
+    char *from = static_cast<char *>(system_map(64 * KIB));
+    char *to = static_cast<char *>(system_map(64 * KIB));
+    fill(from, 64 * KIB, 1);
+    size_t calls = system_calls().mremap;
+    ASSERT_TRUE(system_move(from, 64 * KIB, 64 * KIB, to));
+    EXPECT_EQ(system_calls().mremap, calls + 1);
+    EXPECT_TRUE(is_filled(to, 64 * KIB, 1));
+}
+
+TEST(System, KnowsWhetherAThreadLives) {
+    for (int before : {0, ESRCH}) {
+        errno = before;
+        EXPECT_TRUE(system_thread_lives(system_thread_id()));
+        EXPECT_EQ(errno, before);
+        EXPECT_FALSE(system_thread_lives(uint32_t{1} << 22)) << "more than there can be";
+        EXPECT_EQ(errno, before);
+    }
+}
+
 TEST(System, CountsMilliseconds) {
     timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);

@@ -285,6 +285,7 @@ CHILD_TEST(Stats, OfAHeapThatIsNotThereAreEinval) {
         errno = 0;
         EXPECT_EQ(os_heap_stats(index, &stats), -1);
         EXPECT_EQ(errno, EINVAL);
+        EXPECT_TRUE(is_zero(&stats, sizeof stats));
     }
     os_free(os_malloc(1));
     EXPECT_EQ(os_heap_stats(0, &stats), 0);

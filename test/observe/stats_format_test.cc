@@ -339,6 +339,15 @@ ISOLATED_TEST(StatsPrometheus, CountsBlocksBySizeAsTheWalkDoes) {
 
 // ---- the call ----------------------------------------------------------------------------------
 
+// Each of the totals stands in the text as well.
+ISOLATED_TEST(StatsPrint, HasTheTotalsAsTextToo) {
+    make_heaps();
+    const std::string text = print(OS_STATS_TEXT);
+    const os_stats stats = stats_now();
+    for (const auto &[name, field] : FIELDS)
+        EXPECT_NE(text.find(std::to_string(stats.*field)), std::string::npos) << name;
+}
+
 ISOLATED_TEST(StatsPrint, ChangesNothing) {
     make_heaps();
     const os_stats before = stats_now();

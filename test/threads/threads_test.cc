@@ -215,6 +215,20 @@ CHILD_TEST(Threads, CanFreeWithoutAHeapOfTheirOwn) {
     EXPECT_EQ(os_heap_check(), 0);
 }
 
+CHILD_TEST(Threads, WhatOthersFreeInManyRegionsIsAllTakenIn) {
+    std::vector<void *> blocks;
+    for (size_t i = 0; i < 5 * REGION_BYTES / (100 * KIB); i++)
+        blocks.push_back(os_malloc(100 * KIB));
+    std::thread([&] {
+        for (void *block : blocks)
+            os_free(block);
+    }).join();
+    thread_take_in(thread_heap);
+    for (void *block : blocks)
+        EXPECT_FALSE(thread_freed_remotely(block));
+    EXPECT_EQ(os_heap_check(), 0);
+}
+
 TEST(Threads, DoubleFreesAcrossThreadsAreCaught) {
     using Free = void (*)(void *);
     Free here = [](void *ptr) { os_free(ptr); };

@@ -228,5 +228,17 @@ ISOLATED_TEST(Coalesce, LeavesABoundedPartUnmerged) {
     EXPECT_LE(unmerged, stats.heap / 4 + 2 * size_t{QUICK_BYTES} * QUICK_MAX);
 }
 
+/* As after a fork that cut the heap's thread short. */
+ISOLATED_TEST(Recovered, HeapMergesWhatIsFreedLater) {
+    std::vector<char *> blocks;
+    for (size_t i = 0; i < 8; i++)
+        blocks.push_back(allocate(3));
+    heap_recover(thread_heap);
+    os_free(blocks[2]);
+    os_free(blocks[3]);
+    merge_all();
+    EXPECT_EQ(block_at(blocks[2]).granules(), 6u);
+}
+
 } // namespace
 } // namespace osmem

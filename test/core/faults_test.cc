@@ -444,6 +444,22 @@ ISOLATED_TEST(Refused, LargeBlocksComeFromTheBreak) {
 }
 
 /* More of them than the registry of mapped blocks has room for at first. */
+/* So does the table of mappings, in memory that does not read as zero. */
+ISOLATED_TEST(Refused, LargeBlocksAreKnownInATableOfDirtyMemory) {
+    kernel::grant_dirty_memory();
+    kernel::refuse(kernel::MMAP);
+    std::vector<char *> blocks;
+    for (size_t i = 0; i < 40; i++)
+        blocks.push_back(static_cast<char *>(os_malloc(5 * MIB)));
+    for (char *block : blocks) {
+        ASSERT_NE(block, nullptr);
+        EXPECT_FALSE(mapped_contains(block + 5 * MIB + MIB));
+    }
+    EXPECT_EQ(os_heap_check(), 0);
+    for (char *block : blocks)
+        os_free(block);
+}
+
 ISOLATED_TEST(Refused, ManyLargeBlocksComeFromTheBreak) {
     kernel::open_arena(16 * ARENA_BYTES);
     kernel::refuse(kernel::MMAP);

@@ -177,6 +177,19 @@ TEST(Cap, BoundsBlocksOfEverySizeTogether) {
     }
 }
 
+ISOLATED_TEST(Destroy, UnmapsWhatItNotedOfRequests) {
+    SKIP_IF_PARANOID();
+    setenv("OSMEM_CONF", "requested:on", 1);
+    os_heap_destroy(create(options()));
+    size_t mapped = kernel::mapped_bytes();
+    for (size_t i = 0; i < 3; i++) {
+        os_heap *heap = create(options());
+        EXPECT_NE(os_heap_malloc(heap, 100), nullptr);
+        os_heap_destroy(heap);
+        EXPECT_EQ(kernel::mapped_bytes(), mapped);
+    }
+}
+
 ISOLATED_TEST(Cap, CanBeUsedToTheLastGranule) {
     os_heap *heap = create(capped(MIB));
     size_t count = 0;
@@ -205,6 +218,17 @@ ISOLATED_TEST(Cap, CountsMappedBlocksUntilTheyAreFreed) {
     os_free(block);
     block = os_heap_malloc(heap, 9 * MIB);
     EXPECT_NE(block, nullptr);
+    os_heap_destroy(heap);
+}
+
+ISOLATED_TEST(Cap, LetsAMappedBlockGrowToTheLastByte) {
+    os_heap *heap = create(capped(64 * MIB));
+    size_t empty = bounded_bytes(heap);
+    os_heap_destroy(heap);
+    heap = create(capped(empty + 8 * MIB));
+    void *block = os_heap_realloc(heap, os_heap_malloc(heap, 4 * MIB), 8 * MIB);
+    EXPECT_NE(block, nullptr);
+    EXPECT_EQ(bounded_bytes(heap), empty + 8 * MIB);
     os_heap_destroy(heap);
 }
 

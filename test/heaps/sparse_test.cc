@@ -109,6 +109,13 @@ ISOLATED_TEST(ShouldMove, EmptiesPagesThatAreEquallyFull) {
     EXPECT_EQ(compact(pieces), 0u);
 }
 
+ISOLATED_TEST(ShouldMove, EmptiesFewPagesAsWell) {
+    std::vector<Piece> pieces = sparse_heap(
+        4 * 64, [] { return size_t{64}; }, [](size_t i) { return i % 4 == 0; });
+    EXPECT_GE(compact(pieces), 64u / 2) << "one or two pages hold all";
+    EXPECT_EQ(compact(pieces), 0u);
+}
+
 /* The blocks at the ends of pages, which are of another size, pin these too. */
 ISOLATED_TEST(ShouldMove, IsSaidOfBlocksAtTheEndsOfPages) {
     /* On a page there are 12 blocks of 20 granules, and one of 16. */

@@ -160,10 +160,19 @@ ISOLATED_TEST(HeapMap, ShowsWhichPagesAreInMemory) {
     prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0); /* which would bring in 2 MiB at once */
     char *block = static_cast<char *>(os_malloc(4 * MIB));
     const size_t page = system_page();
-    block[5 * page] = block[7 * page] = 1;
+    block[5 * page] = block[7 * page] = block[64 * page] = 1;
     const Snapshot snapshot = take_map();
     for (size_t i = 0; i < 4 * MIB / page; i++)
-        EXPECT_EQ(is_resident(snapshot.mappings[0].residency, i * page, page), i == 5 || i == 7);
+        EXPECT_EQ(is_resident(snapshot.mappings[0].residency, i * page, page),
+                  i == 5 || i == 7 || i == 64);
+}
+
+ISOLATED_TEST(HeapMap, SaysWhenItWasTaken) {
+    os_free(os_malloc(1));
+    take_map();
+    map_header header;
+    std::memcpy(&header, contents(map_path()).data(), sizeof header);
+    EXPECT_NEAR(static_cast<double>(header.time_ns) / 1e9, static_cast<double>(time(nullptr)), 100);
 }
 
 ISOLATED_TEST(HeapMap, CountsPagesOfFreeBlocksThatWereGivenBack) {

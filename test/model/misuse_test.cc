@@ -163,6 +163,14 @@ TEST(Misuse, OfASizeThatTheBlockDoesNotHave) {
     EXPECT_TRUE(ended.died_of("os_free_aligned_sized", "is of another alignment")) << ended;
 }
 
+TEST(Misuse, OfWhatCannotBeMoved) {
+    Ended ended = run_child([] {
+        int local = 0;
+        os_should_move(&local);
+    });
+    EXPECT_TRUE(ended.died_of("os_should_move", "was not allocated here")) << ended;
+}
+
 /* What a program writes into freed memory misleads nobody: there is nothing of ours in it. */
 TEST(Misuse, WritesAfterFreeHarmNobodyElse) {
     Ended ended = run_child([] {

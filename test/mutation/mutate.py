@@ -496,9 +496,10 @@ def run(program, cases, tree, **environment):
             _, status, usage = os.wait4(child.pid, 0)
         child.returncode = status
         log.seek(0)
-        begun = re.findall(rb"^\[ RUN      \] (\S+)", log.read(), re.MULTILINE)
-    last = begun[-1].decode() if begun else ""
-    return verdict, next((case for case in cases if case.name == last), cases[0]), usage.ru_utime + usage.ru_stime
+        text = log.read().decode(errors="replace")
+    # One that failed, the others were skipped then; or the one that ended the process.
+    ended = re.findall(r"^\[  FAILED  \] (\S+)", text, re.MULTILINE)[:1] or re.findall(r"^\[ RUN      \] (\S+)", text, re.MULTILINE)[-1:]
+    return verdict, next((case for case in cases if case.name in ended), cases[0]), usage.ru_utime + usage.ru_stime
 
 
 def covered(build):

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <map>
+#include <regex>
 #include <set>
 #include <sstream>
 #include <string>
@@ -339,13 +340,30 @@ ISOLATED_TEST(StatsPrometheus, CountsBlocksBySizeAsTheWalkDoes) {
 
 // ---- the call ----------------------------------------------------------------------------------
 
-// Each of the totals stands in the text as well.
-ISOLATED_TEST(StatsPrint, HasTheTotalsAsTextToo) {
+// Each of the figures stands in the text as well, those of a size on a line.
+ISOLATED_TEST(StatsPrint, HasAllFiguresAsTextToo) {
     make_heaps();
     const std::string text = print(OS_STATS_TEXT);
+    const json all = json::parse(print(OS_STATS_JSON))["osmem"];
     const os_stats stats = stats_now();
     for (const auto &[name, field] : FIELDS)
         EXPECT_NE(text.find(std::to_string(stats.*field)), std::string::npos) << name;
+    EXPECT_EQ(text.find("osmem: statistics of process " + std::to_string(getpid()) + "\n"), 0u);
+    size_t lines = 0;
+    const auto expect_sizes = [&](const std::string &where, const json &part) {
+        for (const json &size : part["sizes"]) {
+            std::string line = "\n +" + where;
+            for (const char *field :
+                 {"from", "live_blocks", "live_bytes", "free_blocks", "free_bytes"})
+                line += " +" + std::to_string(size[field].get<size_t>());
+            EXPECT_TRUE(std::regex_search(text, std::regex(line + "\n"))) << line;
+            lines++;
+        }
+    };
+    for (const json &heap : all["heaps"])
+        expect_sizes(std::to_string(heap["number"].get<size_t>()), heap);
+    expect_sizes("mapped", all["mapped"]);
+    EXPECT_GT(lines, 10u);
 }
 
 ISOLATED_TEST(StatsPrint, ChangesNothing) {

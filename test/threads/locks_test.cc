@@ -117,13 +117,29 @@ CHILD_TEST(Locks, AreHeldAndGivenBackByHeapsOfOnesOwn) {
         os_stats stats;
         os_heap_stats_of(heap, &stats);
         EXPECT_EQ(os_heap_number(heap), 0u + os_heap_number(other) - 1);
-        os_heap_walk_of(heap, [](const os_block *, void *) { return 0; }, nullptr);
+        os_heap_walk_of(
+            heap, [](const os_block *, void *) { return 0; }, nullptr);
         EXPECT_EQ(os_heap_check_of(heap), 0);
         EXPECT_EQ(held, 0u);
         os_heap_destroy(heap);
         os_heap_destroy(other);
         EXPECT_EQ(held, 0u);
     }
+}
+
+CHILD_TEST(Locks, AreHeldAndGivenBackByAHeapOverLentMemory) {
+    static char memory[3 * OS_HEAP_ALIGNMENT];
+    os_heap_options options{};
+    options.size = sizeof options;
+    options.memory = memory;
+    options.memory_size = sizeof memory;
+    os_heap *heap = os_heap_create(&options);
+    ASSERT_NE(heap, nullptr);
+    for (size_t i = 0; i < 50; i++)
+        EXPECT_NE(os_heap_malloc(heap, 100 * KIB), nullptr);
+    EXPECT_EQ(held, 0u);
+    os_heap_destroy(heap);
+    EXPECT_EQ(held, 0u);
 }
 
 CHILD_TEST(Locks, AreHeldAndGivenBackByAFork) {

@@ -177,6 +177,15 @@ TEST(Cap, BoundsBlocksOfEverySizeTogether) {
     }
 }
 
+ISOLATED_TEST(OwnHeap, ReallocToNothingFrees) {
+    os_heap *heap = create(options());
+    for (size_t size : {100 * KIB, 1 * MIB})
+        EXPECT_EQ(os_heap_realloc(heap, os_heap_malloc(heap, size), 0), nullptr);
+    EXPECT_EQ(stats_of(heap).allocated_blocks, 0u);
+    EXPECT_EQ(stats_of(heap).mapped_blocks, 0u);
+    os_heap_destroy(heap);
+}
+
 ISOLATED_TEST(Destroy, UnmapsWhatItNotedOfRequests) {
     SKIP_IF_PARANOID();
     setenv("OSMEM_CONF", "requested:on", 1);

@@ -167,6 +167,13 @@ ISOLATED_TEST(HeapMap, ShowsWhichPagesAreInMemory) {
                   i == 5 || i == 7 || i == 64);
 }
 
+/* The file may be descriptor 0. */
+ISOLATED_TEST(HeapMap, IsTakenWithoutStandardInput) {
+    os_free(os_malloc(1));
+    close(0);
+    take_map();
+}
+
 ISOLATED_TEST(HeapMap, SaysWhenItWasTaken) {
     os_free(os_malloc(1));
     take_map();

@@ -349,6 +349,8 @@ ISOLATED_TEST(StatsPrint, HasAllFiguresAsTextToo) {
     for (const auto &[name, field] : FIELDS)
         EXPECT_NE(text.find(std::to_string(stats.*field)), std::string::npos) << name;
     EXPECT_EQ(text.find("osmem: statistics of process " + std::to_string(getpid()) + "\n"), 0u);
+    for (const char *heading : {"\n  heap         allocated", " blocks from "})
+        EXPECT_NE(text.find(heading), std::string::npos) << heading;
     size_t lines = 0;
     const auto expect_sizes = [&](const std::string &where, const json &part) {
         for (const json &size : part["sizes"]) {

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <numeric>
 #include <random>
+#include <thread>
 #include <vector>
 
 namespace osmem {
@@ -238,6 +239,18 @@ ISOLATED_TEST(Recovered, HeapMergesWhatIsFreedLater) {
     os_free(blocks[3]);
     merge_all();
     EXPECT_EQ(block_at(blocks[2]).granules(), 6u);
+}
+
+ISOLATED_TEST(Recovered, HeapGrowsWhereItGrew) {
+    allocate(1);
+    std::thread([] { os_free(allocate(1)); }).join();
+    exhaust_heap();
+    allocate(1); /* of the other heap, which is adopted: its region is the first now */
+    struct region *current = thread_heap->regions->next;
+    ASSERT_NE(current, nullptr);
+    thread_heap->current = current;
+    heap_recover(thread_heap);
+    EXPECT_EQ(thread_heap->current, current);
 }
 
 } // namespace

@@ -115,12 +115,16 @@ ISOLATED_TEST(MovingBreak, KeepsWhatIsNotOursWhenRegionsAreGivenBack) {
     while (thread_heap->granules < REGION_GRANULES / 2)
         ours.push_back(allocate(GRANULES));
     ASSERT_FALSE(is_at(kernel::arena_break(), system_page()));
+    size_t rest = end_untouched(thread_heap);
+    char *last = allocate(rest); /* up to the break */
+    fill(last, granules_bytes(rest), 1);
     char *theirs = static_cast<char *>(sbrk(1000));
     fill(theirs, 1000, 7);
     for (char *each : ours)
         fill(each, granules_bytes(GRANULES), 1);
     for (char *each : ours)
         os_free(each);
+    os_free(last);
     kernel::refuse(kernel::SBRK);
     kernel::refuse(kernel::MMAP, 1, 1);
     ASSERT_NE(os_malloc(8 * MIB), nullptr);
@@ -135,6 +139,7 @@ ISOLATED_TEST(MovingBreak, KeepsWhatIsNotOursWhenRegionsAreGivenBack) {
         ASSERT_NE(ptr, nullptr);
         EXPECT_TRUE(is_zero(ptr, granules_bytes(GRANULES)));
     }
+    EXPECT_TRUE(is_zero(os_calloc(rest, GRANULE_BYTES), granules_bytes(rest)));
     exhaust_heap();
     ASSERT_TRUE(is_filled(theirs, 1000, 7));
 }

@@ -80,7 +80,7 @@ CXX_FLAGS = ["-std=c++17", "-O1", "-DNDEBUG", "-w"]
 SEED = "1"  # of the suites' random cases: a mutant that dies must die again
 MEMORY = 20 << 30
 SLOW = 3  # seconds of processor time: cases that take longer, with the core as built for coverage, are not run
-STUCK = 8  # seconds in which nothing of a case ran: it hangs
+STUCK = 8  # so many looks, a second apart, at which nothing of a case ran: it hangs
 NEIGHBOURS = 8  # that many cases that killed mutants nearby come first
 
 # ---- mutants ---------------------------------------------------------------------------------------------------------
@@ -446,16 +446,20 @@ class Case:
         return f"{self.suite} {self.name}" + (f" ({self.conf})" if self.conf else "")
 
 
+def stat_of(path):
+    """Of a process or a thread: its state and its session."""
+    try:
+        state, _, _, session = pathlib.Path(path).read_text().rpartition(")")[2].split()[:4]
+        return state, int(session)
+    except OSError:
+        return "", 0
+
+
 def runs(session):
     """Whether any thread of the session has work to do."""
-    for path in glob.glob("/proc/[0-9]*/task/*/stat"):
-        try:
-            state, _, _, of = pathlib.Path(path).read_text().rpartition(")")[2].split()[:4]
-        except OSError:
-            continue
-        if int(of) == session and state in "RD":
-            return True
-    return False
+    return any(state != "" and state in "RD"
+               for path in glob.glob("/proc/[0-9]*/stat") if stat_of(path)[1] == session
+               for state, _ in map(stat_of, glob.glob(path.replace("/stat", "/task/*/stat"))))
 
 
 def run(program, cases, tree, **environment):
@@ -479,12 +483,12 @@ def run(program, cases, tree, **environment):
     with tempfile.TemporaryFile() as log:
         child = subprocess.Popen([str(program), "--gtest_fail_fast"], cwd=tree, env=environment, preexec_fn=limit,
                                  stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.DEVNULL)
-        pid, pause, ran = 0, 0.001, time.monotonic()
-        while pid == 0 and time.monotonic() < ran + STUCK:
+        pid, pause, idle = 0, 0.001, 0
+        while pid == 0 and idle < STUCK:
             time.sleep(pause)
-            if pause > 0.5 and runs(child.pid):
-                ran = time.monotonic()
-            pause = min(1.2 * pause, 0.6)
+            if pause == 1:
+                idle = 0 if runs(child.pid) else idle + 1
+            pause = min(1.2 * pause, 1)
             pid, status, usage = os.wait4(child.pid, os.WNOHANG)
         # Cases run in children, which may hang on their own.
         try:

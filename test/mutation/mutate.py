@@ -44,14 +44,16 @@ SUITES = [
     "//test/core:" + name for name in (
         "aligned_test", "best_fit_test", "bins_test", "calloc_test", "coalesce_test", "faults_test",
         "foreign_break_test", "growth_test", "large_test", "misuse_test", "preallocation_test", "purge_test",
-        "quick_test", "realloc_test", "region_test", "registry_test", "sizes_test", "slab_test", "split_test", "system_test", "tags_test")
+        "quick_test", "realloc_test", "region_test", "registry_test", "sizes_test", "slab_test", "split_test",
+        "system_test", "tags_test")
 ] + [
     "//test/model:" + name for name in (
         "check_mapped_test", "check_test", "conf_test", "mapped_test", "misuse_test", "model_test", "properties_test",
         "random_test", "stats_test")
 ] + [
     "//test/threads:" + name for name in (
-        "exit_test", "first_fork_test", "fork_races_test", "fork_test", "shadow_test", "threads_test", "watch_test")
+        "exit_test", "first_fork_test", "fork_races_test", "fork_test", "locks_test", "shadow_test", "threads_test",
+        "watch_test")
 ] + [
     "//test/heaps:" + name for name in (
         "own_fork_test", "own_misuse_test", "own_model_test", "own_test", "own_threads_test", "sparse_test")
@@ -285,8 +287,9 @@ def listed_as_equivalent():
     return listed
 
 
-def reason_for(mutant, listed):
-    return listed.get((mutant.file, mutant.text, mutant.change)) or listed.get((mutant.file, mutant.text, "*"))
+def reason_for(identity, listed):
+    file, text, change, _ = identity
+    return listed.get((file, text, change)) or listed.get((file, text, "*"))
 
 
 # ---- building --------------------------------------------------------------------------------------------------------
@@ -447,19 +450,22 @@ class Case:
 
 
 def stat_of(path):
-    """Of a process or a thread: its state and its session."""
+    """Of a process or a thread: its state, its session, and the processor time of it and the children that ended."""
     try:
-        state, _, _, session = pathlib.Path(path).read_text().rpartition(")")[2].split()[:4]
-        return state, int(session)
+        fields = pathlib.Path(path).read_text().rpartition(")")[2].split()
+        return fields[0], int(fields[3]), sum(map(int, fields[11:15]))
     except OSError:
-        return "", 0
+        return "", 0, 0
 
 
-def runs(session):
-    """Whether any thread of the session has work to do."""
-    return any(state != "" and state in "RD"
-               for path in glob.glob("/proc/[0-9]*/stat") if stat_of(path)[1] == session
-               for state, _ in map(stat_of, glob.glob(path.replace("/stat", "/task/*/stat"))))
+def work_of(session):
+    """What changes as long as a session gets anywhere: whether a thread can run, and the processor time so far."""
+    work = []
+    for path in glob.glob("/proc/[0-9]*/stat"):
+        if stat_of(path)[1] == session:
+            threads = [stat_of(each) for each in glob.glob(path.replace("/stat", "/task/*/stat"))]
+            work.append(time.monotonic() if any(state in ("R", "D") for state, *_ in threads) else stat_of(path)[2])
+    return work
 
 
 def run(program, cases, tree, **environment):
@@ -483,11 +489,12 @@ def run(program, cases, tree, **environment):
     with tempfile.TemporaryFile() as log:
         child = subprocess.Popen([str(program), "--gtest_fail_fast"], cwd=tree, env=environment, preexec_fn=limit,
                                  stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.DEVNULL)
-        pid, pause, idle = 0, 0.001, 0
+        pid, pause, idle, before = 0, 0.001, 0, None
         while pid == 0 and idle < STUCK:
             time.sleep(pause)
             if pause == 1:
-                idle = 0 if runs(child.pid) else idle + 1
+                work = work_of(child.pid)
+                idle, before = idle + 1 if work == before else 0, work
             pause = min(1.2 * pause, 1)
             pid, status, usage = os.wait4(child.pid, os.WNOHANG)
         # Cases run in children, which may hang on their own.
@@ -502,7 +509,8 @@ def run(program, cases, tree, **environment):
         log.seek(0)
         text = log.read().decode(errors="replace")
     # One that failed, the others were skipped then; or the one that ended the process.
-    ended = re.findall(r"^\[  FAILED  \] (\S+)", text, re.MULTILINE)[:1] or re.findall(r"^\[ RUN      \] (\S+)", text, re.MULTILINE)[-1:]
+    ended = (re.findall(r"^\[  FAILED  \] (\S+)", text, re.MULTILINE)[:1] or
+             re.findall(r"^\[ RUN      \] (\S+)", text, re.MULTILINE)[-1:])
     return verdict, next((case for case in cases if case.name in ended), cases[0]), usage.ru_utime + usage.ru_stime
 
 
@@ -525,7 +533,8 @@ def reached(program, case, tree):
             return case, None
         subprocess.run([tool("llvm-profdata"), "merge", "-o", merged, raw], check=True)
         lines, file = collections.defaultdict(list), None
-        for line in output(tool("llvm-cov"), "export", "-format=lcov", f"-instr-profile={merged}", program).splitlines():
+        exported = output(tool("llvm-cov"), "export", "-format=lcov", f"-instr-profile={merged}", program)
+        for line in exported.splitlines():
             if line.startswith("SF:"):
                 file = relative(line[3:])
             elif line.startswith("DA:") and not line.endswith(",0"):
@@ -620,6 +629,7 @@ def judge(build, cases, mutant):
 # ---- reporting -------------------------------------------------------------------------------------------------------
 
 VERDICTS = ("killed", "hangs", "survived", "not run", "equivalent", "same code", "does not compile")
+SURVIVED = VERDICTS[2:4]
 
 
 def table(results):
@@ -646,18 +656,19 @@ def main():
     parser.add_argument("--sample", type=int, help="so many mutants; all of them by default")
     parser.add_argument("--seed", type=int, default=1, help="of the order")
     parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--results", help="where to append every mutant and its verdict; those that are there are not run again")
+    parser.add_argument("--results",
+                        help="where to append every mutant and its verdict; those that are there are not run again")
     parser.add_argument("--again", action="store_true", help="those that survived, by the results, and no others")
-    parser.add_argument("--folder", help="where to leave the build and what the cases reach, for the next run of the same sources")
+    parser.add_argument("--folder",
+                        help="where to leave the build and what cases reach, for the next run of the same sources")
     parser.add_argument("--list", action="store_true", help="name the mutants, run nothing")
     parser.add_argument("--table", action="store_true", help="of the results, run nothing")
     options = parser.parse_args()
 
     known, listed = results_in(options.results), listed_as_equivalent()
     if options.table:
-        for result in known.values():
-            reason = listed.get((result["file"], result["text"], result["change"])) or listed.get((result["file"], result["text"], "*"))
-            if reason and result["verdict"] in ("survived", "not run"):
+        for identity, result in known.items():
+            if reason_for(identity, listed) and result["verdict"] in SURVIVED:
                 result["verdict"] = "equivalent"
         table(list(known.values()))
         return 0
@@ -675,7 +686,7 @@ def main():
             return 0
         if options.again:
             mutants = [mutant for mutant in mutants
-                       if known.get(mutant.identity(), {}).get("verdict") in ("survived", "not run")]
+                       if known.get(mutant.identity(), {}).get("verdict") in SURVIVED]
         else:
             mutants = [mutant for mutant in mutants if mutant.identity() not in known]
         folder.mkdir(exist_ok=True)
@@ -684,7 +695,7 @@ def main():
         print(len(mutants), "mutants", flush=True)
 
         def result_of(mutant):
-            reason = reason_for(mutant, listed)
+            reason = reason_for(mutant.identity(), listed)
             verdict, by = ("equivalent", reason) if reason else judge(build, cases, mutant)
             return {**dataclasses.asdict(mutant), "verdict": verdict, "by": by}
 
@@ -692,8 +703,8 @@ def main():
             for result in concurrent.futures.as_completed([pool.submit(result_of, mutant) for mutant in mutants]):
                 result = result.result()
                 known[result["file"], result["text"], result["change"], result["number"]] = result
-                if result["verdict"] in ("survived", "not run"):
-                    print(f"{result['verdict']}: {result['file']}:{result['line']}: {result['change']}: {result['text']}", flush=True)
+                if result["verdict"] in SURVIVED:
+                    print("{verdict}: {file}:{line}: {change}: {text}".format(**result), flush=True)
                 if options.results:
                     with open(options.results, "a") as file:
                         file.write(json.dumps(result) + "\n")

@@ -562,7 +562,7 @@ def usable_cases(build, jobs):
 class Cases:
     """The cases, which of them reach a line, and which killed what so far."""
 
-    def __init__(self, build, jobs):
+    def __init__(self, build, jobs, results):
         file = build.folder / "cases.json"
         if not file.exists():
             cases = [(dataclasses.asdict(case), lines) for case, lines in usable_cases(build, jobs)]
@@ -577,6 +577,10 @@ class Cases:
                 for number in numbers:
                     self.of_line[path, number].append(case)
         self.kills = collections.defaultdict(list)
+        named = {str(case): case for cases in self.of_suite.values() for case in cases}
+        for result in results:
+            if result["by"] in named:
+                self.kills[result["file"]].append((result["line"], named[result["by"]]))
 
     def killed(self, mutant, case):
         self.kills[mutant.file].append((mutant.line, case))
@@ -691,7 +695,7 @@ def main():
             mutants = [mutant for mutant in mutants if mutant.identity() not in known]
         folder.mkdir(exist_ok=True)
         build = Build(folder)
-        cases = Cases(build, options.jobs)
+        cases = Cases(build, options.jobs, known.values())
         print(len(mutants), "mutants", flush=True)
 
         def result_of(mutant):

@@ -97,22 +97,28 @@ static uint64_t word_of(uint64_t seed, size_t index) {
     return (seed + index) * 0x9e3779b97f4a7c15u + 0x7f4a7c15;
 }
 
+/* Whole words in a loop of their own: to copy a number of bytes that is not known takes a call. */
 void fill(void *ptr, size_t size, uint64_t seed) {
     char *to = static_cast<char *>(ptr);
-    for (size_t i = 0; i < size; i += 8) {
-        uint64_t word = word_of(seed, i / 8);
-        memcpy(to + i, &word, std::min<size_t>(8, size - i));
+    size_t words = size / 8;
+    for (size_t i = 0; i < words; i++) {
+        uint64_t word = word_of(seed, i);
+        memcpy(to + i * 8, &word, 8);
     }
+    uint64_t rest = word_of(seed, words);
+    memcpy(to + words * 8, &rest, size % 8);
 }
 
 bool is_filled(const void *ptr, size_t size, uint64_t seed) {
     const char *from = static_cast<const char *>(ptr);
-    for (size_t i = 0; i < size; i += 8) {
-        uint64_t word = word_of(seed, i / 8);
-        if (memcmp(from + i, &word, std::min<size_t>(8, size - i)) != 0)
+    size_t words = size / 8;
+    for (size_t i = 0; i < words; i++) {
+        uint64_t word = word_of(seed, i);
+        if (memcmp(from + i * 8, &word, 8) != 0)
             return false;
     }
-    return true;
+    uint64_t rest = word_of(seed, words);
+    return memcmp(from + words * 8, &rest, size % 8) == 0;
 }
 
 bool is_zero(const void *ptr, size_t size) {

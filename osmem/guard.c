@@ -199,7 +199,8 @@ static bool heap_find(const char *function, void *ptr, struct guarded *guarded) 
 
 static bool mapped_find(const char *function, void *ptr, struct guarded *guarded) {
     struct mapped_entry entry = mapped_entry_of(ptr);
-    mapped_describe(&entry, guarded);
+    if (entry.address != 0)
+        mapped_describe(&entry, guarded);
     if (entry.address == 0 || guarded->block != ptr)
         die_misused(function, ptr);
     return entry.before != 0;

@@ -18,10 +18,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import xml.etree.ElementTree
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FOLDERS = ("osmem/", "utils/")
-TARGETS = ["//test/core/...", "//test/model/...", "//test/threads/...", "//test/utils/...", "//test/fuzz/..."]
+TARGETS = ["//test/core/...", "//test/model/...", "//test/threads/...", "//test/utils/...", "//test/fuzz/...",
+           "//test/heaps/...", "//test/guard/...", "//test/observe/...", "//test/map:heap_map_test",
+           "//test/machines:large_pages_test"]
 # They look at the instructions of an optimised build.
 NOT_RUN = {"//test/core:fast_path_test", "//test/threads:steps_test"}
 
@@ -39,18 +42,23 @@ def bazel(*arguments):
 
 
 def suites(patterns):
-    labels = bazel("query", f"tests({' + '.join(patterns)}) except attr(tags, manual, {' + '.join(patterns)})")
-    return sorted(set(labels.split()) - NOT_RUN)
+    """The suites in C++, as Bazel knows them, by label."""
+    those = " + ".join(patterns)
+    found = bazel("query", "--output=xml", f"kind(cc_test, tests({those})) except attr(tags, manual, {those})")
+    rules = xml.etree.ElementTree.fromstring(found.partition("\n")[2])  # without the line that says XML 1.1
+    by_label = {rule.get("name"): rule for rule in rules}
+    return {label: by_label[label] for label in sorted(set(by_label) - NOT_RUN)}
 
 
-def run(binary, label, folder):
-    """Runs a suite where Bazel would have; its counters go to a file of its own."""
-    arguments = []
-    if label.startswith("//test/fuzz:"):
-        name = label.split(":")[1].removesuffix("_test")
-        arguments = [f"test/fuzz/corpus/{name}", "50"]
+def run(binary, rule, folder):
+    """Runs a suite as Bazel would have; its counters go to a file of its own."""
+    arguments = [each.get("value") for each in rule.findall("list[@name='args']/string")]
+    environment = dict(os.environ, OSMEM_TEST_SEED="1")
+    for pair in rule.findall("dict[@name='env']/pair"):
+        environment.update([[each.get("value") for each in pair]])
+    label = rule.get("name")
     name = label.removeprefix("//").replace("/", "_").replace(":", "_")
-    environment = dict(os.environ, LLVM_PROFILE_FILE=f"{folder}/{name}%c.profraw", OSMEM_TEST_SEED="1")
+    environment["LLVM_PROFILE_FILE"] = f"{folder}/{name}%c.profraw"
     with open(f"{folder}/{name}.log", "w") as log:
         status = subprocess.run([binary, *arguments], cwd=ROOT, env=environment, stdout=log, stderr=log).returncode
     if status != 0:
@@ -104,13 +112,14 @@ def main():
     profdata, cov = tool("llvm-profdata"), tool("llvm-cov")
     tool("clang")
 
-    labels = suites(options.patterns)
+    rules = suites(options.patterns)
+    labels = list(rules)
     subprocess.run(["./bazelw", "build", "--config=coverage", *labels], cwd=ROOT, check=True)
     out = pathlib.Path(bazel("info", "--config=coverage", "bazel-bin").strip())
     folder = options.keep or tempfile.mkdtemp()
     os.makedirs(folder, exist_ok=True)
     binaries = [str(out / label.removeprefix("//").replace(":", "/")) for label in labels]
-    passed = [run(binary, label, folder) for binary, label in zip(binaries, labels)]
+    passed = [run(binary, rule, folder) for binary, rule in zip(binaries, rules.values())]
 
     profile = f"{folder}/all.profdata"
     raw = [str(path) for path in pathlib.Path(folder).glob("*.profraw")]

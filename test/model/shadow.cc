@@ -45,13 +45,16 @@ Shadow::~Shadow() {
     EXPECT_EQ(stats.mapped, 0u);
 }
 
-void Shadow::enter(void *ptr, size_t size, size_t alignment) {
+/* Those of heaps of one's own are not. */
+static bool is_guarded(const os_heap *heap) { return conf.guard && heap == nullptr; }
+
+void Shadow::enter(void *ptr, size_t size, size_t alignment, const os_heap *heap) {
     ASSERT_NE(ptr, nullptr) << size;
     auto address = reinterpret_cast<uintptr_t>(ptr);
     ASSERT_EQ(address % std::max(alignment, GRANULE_BYTES), 0u);
     size_t usable = os_malloc_usable_size(ptr);
     ASSERT_GE(usable, size);
-    if (conf.guard) {
+    if (is_guarded(heap)) {
         ASSERT_EQ(usable, size);
     } else if (region_owner(ptr) != nullptr) {
         ASSERT_EQ(usable, granules_bytes(granules_for(size)));
@@ -62,7 +65,7 @@ void Shadow::enter(void *ptr, size_t size, size_t alignment) {
     ASSERT_TRUE(next == ranges_.end() || address + usable <= next->first) << "overlap";
     ASSERT_TRUE(next == ranges_.begin() || std::prev(next)->second <= address) << "overlap";
     ranges_[address] = address + usable;
-    live_.push_back({static_cast<char *>(ptr), size, ++seed_});
+    live_.push_back({static_cast<char *>(ptr), size, ++seed_, heap});
     bytes_ += size;
     /* All that may be used is used. */
     fill(ptr, usable, seed_);
@@ -84,24 +87,49 @@ bool Shadow::covers(const void *address) const {
            reinterpret_cast<uintptr_t>(address) < std::prev(next)->second;
 }
 
-void Shadow::expect_counted() const {
-    size_t heap_bytes = 0, heap_blocks = 0, mapped_bytes = 0, requested = 0;
-    for (const Live &block : live_) {
-        size_t usable = os_malloc_usable_size(block.start);
-        bool in_heap = region_owner(block.start) != nullptr;
-        heap_blocks += in_heap;
-        (in_heap ? heap_bytes : mapped_bytes) += usable;
-        bool is_exact = !in_heap || region_of(block.start)->slack != nullptr;
-        requested += is_exact ? block.size : usable;
+std::vector<Live> Shadow::leave_heap(const os_heap *heap) {
+    std::vector<Live> left;
+    for (size_t i = live_.size(); i-- > 0;) {
+        if (live_[i].heap == heap)
+            left.push_back(leave(i));
     }
+    return left;
+}
+
+void Shadow::expect_counted() const {
     os_stats stats;
     os_malloc_stats(&stats);
-    EXPECT_EQ(stats.allocated, heap_bytes);
-    EXPECT_EQ(stats.allocated_blocks, heap_blocks);
-    EXPECT_EQ(stats.mapped, mapped_bytes);
-    EXPECT_EQ(stats.mapped_blocks, live_.size() - heap_blocks);
+    expect_counted(stats, nullptr);
+}
+
+void Shadow::expect_counted(os_heap *heap) const {
+    os_stats stats;
+    os_heap_stats_of(heap, &stats);
+    expect_counted(stats, heap);
+}
+
+void Shadow::expect_counted(const os_stats &stats, const os_heap *heap) const {
+    size_t heap_bytes = 0, heap_blocks = 0, mapped_bytes = 0, blocks = 0, requested = 0;
+    for (const Live &block : live_) {
+        if (heap != nullptr && block.heap != heap)
+            continue;
+        size_t usable = os_malloc_usable_size(block.start);
+        bool in_heap = region_owner(block.start) != nullptr;
+        blocks++;
+        heap_blocks += in_heap;
+        (in_heap ? heap_bytes : mapped_bytes) += usable;
+        bool is_exact =
+            !in_heap || is_guarded(block.heap) || region_of(block.start)->slack != nullptr;
+        requested += is_exact ? block.size : usable;
+    }
     EXPECT_EQ(stats.requested, requested);
+    EXPECT_EQ(stats.allocated_blocks, heap_blocks);
+    EXPECT_EQ(stats.mapped_blocks, blocks - heap_blocks);
     EXPECT_EQ(stats.heap, stats.allocated + stats.free + stats.untouched + stats.metadata);
+    if (heap == nullptr && conf.guard)
+        return; /* blocks are as large as they are with their canaries */
+    EXPECT_EQ(stats.allocated, heap_bytes);
+    EXPECT_EQ(stats.mapped, mapped_bytes);
 }
 
 Worker &Shadow::worker() {

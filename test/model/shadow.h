@@ -15,6 +15,9 @@
 #include <thread>
 #include <vector>
 
+struct os_heap;
+struct os_stats;
+
 namespace osmem {
 
 /* A second thread that does as it is told, one thing at a time. */
@@ -41,6 +44,7 @@ struct Live {
     char *start;
     size_t size;
     uint64_t seed;
+    const os_heap *heap; /* of one's own; nullptr: a thread's */
 };
 
 /* Which ranges live, and what stands in them. Everything is freed in the end. */
@@ -55,21 +59,27 @@ class Shadow {
     const Live &at(size_t index) const { return live_[index]; }
 
     /* A block that was allocated or resized just now: it is where no other is, and is filled. */
-    void enter(void *ptr, size_t size, size_t alignment);
+    void enter(void *ptr, size_t size, size_t alignment, const os_heap *heap = nullptr);
 
     /* A block that is about to be freed or resized: it holds what was written. */
     Live leave(size_t index);
 
+    /* The same for all blocks of a heap that is about to be destroyed. */
+    std::vector<Live> leave_heap(const os_heap *heap);
+
     /* Whether `address` lies in a live block. */
     bool covers(const void *address) const;
 
-    /* The allocator's statistics are those of the blocks. */
+    /* The allocator's statistics are those of the blocks; of those of a heap of one's own. */
     void expect_counted() const;
+    void expect_counted(os_heap *heap) const;
 
     Worker &worker();
     void end_worker() { worker_.reset(); }
 
   private:
+    void expect_counted(const os_stats &stats, const os_heap *heap) const;
+
     std::vector<Live> live_;
     std::map<uintptr_t, uintptr_t> ranges_; /* of what may be used */
     size_t bytes_ = 0;

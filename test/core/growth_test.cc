@@ -167,6 +167,20 @@ ISOLATED_TEST(MappedBlocks, KeptForLaterAreDroppedByATrim) {
     EXPECT_LT(kernel::mapped_bytes(), 64 * KIB);
 }
 
+/* OSMEM_CONF=thp:on. */
+ISOLATED_TEST(MappedBlocks, BeginWithAHugePageWhereThoseAreAskedFor) {
+    setenv("OSMEM_CONF", "thp:on,guard:off", 1);
+    for (size_t i = 0; i < 5; i++) {
+        char *ptr = request(SYSTEM_HUGE + i * 12345);
+        EXPECT_TRUE(is_at(ptr, SYSTEM_HUGE));
+        memset(ptr, 1, SYSTEM_HUGE + i * 12345);
+    }
+    EXPECT_NE(request(SYSTEM_HUGE / 2), nullptr);
+    kernel::refuse_any(1);
+    EXPECT_EQ(request(3 * SYSTEM_HUGE), nullptr);
+    EXPECT_EQ(errno, ENOMEM);
+}
+
 ISOLATED_TEST(MappedBlocks, KeptForLaterStayWithinTheirLimit) {
     std::mt19937_64 random(103);
     std::vector<char *> live(40, nullptr);

@@ -16,8 +16,9 @@ void run_isolated(const std::function<void()> &body) {
     if (child == 0) {
         alarm(60);
         kernel::open_arena(ARENA_BYTES);
-        kernel::reset_counts(); /* what a sanitizer or a profiler did at the start is not the case's
-                                 */
+        /* What a sanitizer or a profiler did at the start is not the case's. */
+        kernel::reset_counts();
+        kernel::forget_mapped();
         body();
         if (os_heap_check() != 0)
             ADD_FAILURE() << "the heap is broken at the end of the case";

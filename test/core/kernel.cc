@@ -177,6 +177,7 @@ char *arena_start() { return arena.start; }
 char *arena_break() { return arena.now; }
 
 size_t mapped_bytes() { return mapped; }
+void forget_mapped() { mapped = 0; }
 
 } // namespace osmem::kernel
 

@@ -57,8 +57,9 @@ void withhold_break();
 char *arena_start();
 char *arena_break();
 
-/* Bytes mapped by mmap and mremap and not unmapped. */
+/* Bytes mapped by mmap and mremap and not unmapped, since the start or forget_mapped(). */
 size_t mapped_bytes();
+void forget_mapped();
 
 } // namespace osmem::kernel
 

@@ -412,6 +412,24 @@ ISOLATED_TEST(SlabVacant, IsFoundAfterTheIndexWasBuiltAnew) {
     EXPECT_EQ(os_heap_check(), 0);
 }
 
+/* What is left of a block that was cut for a smaller one, and is to be cut next, goes with it. */
+ISOLATED_TEST(SlabVacant, IsFoundWhereABlockWasCutLast) {
+    outgrow_small_heap();
+    std::vector<char *> blocks = fill_pages(3, 20);
+    exhaust_heap();
+    os_free(blocks[17]);
+    kernel::refuse_any(1);
+    char *part = allocate(7);
+    kernel::refuse_nothing();
+    ASSERT_EQ(part, blocks[17]);
+    ASSERT_EQ(thread_heap->run, part + 7 * GRANULE_BYTES);
+    size_t before = sbrk_calls();
+    free_pages();
+    ASSERT_NE(os_calloc(3, PAGE_BYTES), nullptr);
+    EXPECT_EQ(sbrk_calls(), before);
+    EXPECT_EQ(os_heap_check(), 0);
+}
+
 ISOLATED_TEST(SlabVacant, IsGivenBackByTrim) {
     outgrow_small_heap();
     std::vector<char *> blocks = fill_pages(40, 2);

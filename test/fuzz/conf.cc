@@ -24,14 +24,24 @@ namespace {
 
 struct Expected {
     std::map<std::string, bool> options = {
-        {"guard", OSMEM_GUARD}, {"mapped_cache", true}, {"purge", true}, {"requested", false},
-        {"stats_print", false}, {"probes", false},      {"names", false}};
+        {"guard", OSMEM_GUARD}, {"mapped_cache", true}, {"purge", true},  {"requested", false},
+        {"stats_print", false}, {"probes", false},      {"names", false}, {"thp", false}};
+    std::map<std::string, std::string> texts = {{"stats_file", ""}, {"map", ""}};
+    int map_signal = 0;
     os_stats_format format = OS_STATS_TEXT;
     std::string warnings;
 };
 
 const std::map<std::string, os_stats_format> FORMATS = {
     {":text", OS_STATS_TEXT}, {":json", OS_STATS_JSON}, {":prometheus", OS_STATS_PROMETHEUS}};
+
+/* Of what `map_signal` may be; 0: it is none. */
+int signal_of(const std::string &value) {
+    bool is_number = !value.empty() && value.find_first_not_of("0123456789") == std::string::npos;
+    std::string digits = value.substr(std::min(value.find_first_not_of('0'), value.size()));
+    int number = is_number && !digits.empty() && digits.size() <= 2 ? std::stoi(digits) : 0;
+    return number <= 64 ? number : 0;
+}
 
 Expected read(const std::string &text) {
     Expected expected;
@@ -47,6 +57,10 @@ Expected read(const std::string &text) {
         } else if (key == "stats_print" && FORMATS.count(entry.substr(key.size())) != 0) {
             expected.options[key] = true;
             expected.format = FORMATS.at(entry.substr(key.size()));
+        } else if (expected.texts.count(key) != 0 && entry.size() > key.size() + 1) {
+            expected.texts[key] = entry.substr(key.size() + 1);
+        } else if (key == "map_signal" && entry != key && signal_of(entry.substr(11)) != 0) {
+            expected.map_signal = signal_of(entry.substr(11));
         } else if (!entry.empty()) {
             char line[100];
             snprintf(line, sizeof line, "osmem: OSMEM_CONF: unknown option at character: 0x%zx\n",
@@ -76,6 +90,10 @@ void fuzz(const uint8_t *data, size_t size) {
         EXPECT_EQ(conf.guard, expected.options["guard"]);
         EXPECT_EQ(conf.probes, expected.options["probes"]);
         EXPECT_EQ(conf.names, expected.options["names"]);
+        EXPECT_EQ(conf.thp, expected.options["thp"]);
+        EXPECT_EQ(conf.stats_file, expected.texts["stats_file"]);
+        EXPECT_EQ(conf.map, expected.texts["map"]);
+        EXPECT_EQ(conf.map_signal, expected.map_signal);
         fuzz_child_ends();
     });
     EXPECT_TRUE(ended.well()) << text << "\n" << ended;

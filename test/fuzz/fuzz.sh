@@ -27,16 +27,18 @@ fuzzer=$(./bazelw info --config=fuzz bazel-bin 2>/dev/null)/test/fuzz/${target}_
 # The leak checker sees neither our blocks nor pointers kept in them.
 export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1
 case $target in calls) longest=1001 ;; conf) longest=150 ;; *) longest=34 ;; esac
+# No thread that watches the memory: the target forks.
+options=(-rss_limit_mb=0 -max_len="$longest")
+[ ! -e "test/fuzz/$target.dict" ] || options+=(-dict="test/fuzz/$target.dict")
 if [ -n "$merge" ]; then
     smallest=$(mktemp -d)
     trap 'rm -rf "$smallest"' EXIT
-    "$fuzzer" -set_cover_merge=1 -rss_limit_mb=0 -max_len="$longest" "$smallest" "$corpus" "$found"
+    "$fuzzer" -set_cover_merge=1 "${options[@]}" "$smallest" "$corpus" "$found"
     rm -f "$corpus"/*
     cp "$smallest"/* "$corpus"/
     exit
 fi
 seconds=${2:?for how many seconds}
 shift 2
-# No thread that watches the memory: the target forks.
-exec nice -n 10 "$fuzzer" -rss_limit_mb=0 -max_len="$longest" -max_total_time="$seconds" -print_final_stats=1 \
+exec nice -n 10 "$fuzzer" "${options[@]}" -max_total_time="$seconds" -print_final_stats=1 \
     -artifact_prefix="$found/" "$@" "$found" "$corpus"

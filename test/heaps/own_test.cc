@@ -146,6 +146,20 @@ ISOLATED_TEST(OwnHeap, TakesBlocksThatPlainCallsFreeAndResize) {
     os_heap_destroy(heap);
 }
 
+/* What each block was asked for, where that is kept; and no memory for it stays behind. */
+ISOLATED_TEST(OwnHeap, CountsWhatWasAskedFor) {
+    setenv("OSMEM_CONF", "requested:on,guard:off", 1);
+    size_t before = kernel::mapped_bytes();
+    os_heap *heap = os_heap_create(nullptr);
+    char *block = take(heap, 100);
+    EXPECT_EQ(stats_of(heap).requested, 100u);
+    EXPECT_EQ(os_heap_realloc(heap, block, 201), block);
+    EXPECT_EQ(stats_of(heap).requested, 201u);
+    EXPECT_GT(kernel::mapped_bytes(), before);
+    os_heap_destroy(heap);
+    EXPECT_EQ(kernel::mapped_bytes(), before);
+}
+
 /* ---- the cap -----------------------------------------------------------------------------------
  */
 
@@ -238,6 +252,25 @@ ISOLATED_TEST(Cap, LetsAMappedBlockGrowToTheLastByte) {
     void *block = os_heap_realloc(heap, os_heap_malloc(heap, 4 * MIB), 8 * MIB);
     EXPECT_NE(block, nullptr);
     EXPECT_EQ(bounded_bytes(heap), empty + 8 * MIB);
+    os_heap_destroy(heap);
+}
+
+/* Smaller it can always be: where it is, when nothing else has room. */
+ISOLATED_TEST(Cap, LetsAMappedBlockShrinkBesideAFullHeap) {
+    os_heap *heap = create(capped(MIB));
+    char *mapped = take(heap, MIB - HEAP_PREALLOCATION);
+    ASSERT_EQ(region_owner(mapped), nullptr);
+    fill(mapped, 1000, 1);
+    while (os_heap_malloc(heap, 1024) != nullptr) {
+    }
+    EXPECT_EQ(os_heap_realloc(heap, mapped, 1000), mapped);
+    EXPECT_TRUE(is_filled(mapped, 1000, 1));
+    EXPECT_EQ(os_heap_check_of(heap), 0);
+    /* One that has no room to grow is as it was. */
+    char *small = take(heap, 1);
+    EXPECT_EQ(small, nullptr);
+    os_heap_free(heap, mapped);
+    EXPECT_NE(os_heap_malloc(heap, 1024), nullptr);
     os_heap_destroy(heap);
 }
 

@@ -135,6 +135,46 @@ ISOLATED_TEST(ShouldMove, IsSaidOfBlocksAtTheEndsOfPages) {
     EXPECT_LT(pages, 30000u * 3 / 4 / 12 / 7);
 }
 
+/* A block at the end of a page of another size moves only where there are pages of its own. */
+ISOLATED_TEST(ShouldMove, IsNotSaidOfABlockThatHasNoPagesOfItsSize) {
+    /* The only blocks of 16 granules lie behind 12 blocks of 20. */
+    std::vector<Piece> pieces = sparse_heap(
+        12000, [] { return size_t{320}; }, [](size_t i) { return i % 12 == 0; });
+    std::vector<char *> tails;
+    for (size_t i = 0; i < 500; i++)
+        tails.push_back(static_cast<char *>(os_malloc(256)));
+    size_t moved = 0, on_pages = 0;
+    for (const Piece &piece : pieces)
+        moved += os_should_move(piece.start) != 0;
+    for (char *tail : tails) {
+        on_pages += region_of(tail)->slab_granules[region_granule(tail) / SLAB_GRANULES] == 20;
+        EXPECT_EQ(os_should_move(tail), 0);
+    }
+    EXPECT_GT(moved, 0u);
+    EXPECT_GT(on_pages, 100u);
+}
+
+/* The pages that were to be kept were filled by others before the blocks came. */
+ISOLATED_TEST(ShouldMove, IsNotSaidWhereNoPageHasRoom) {
+    std::vector<Piece> pieces = sparse_heap(
+        64000, [] { return size_t{64}; }, [](size_t i) { return i % 4 == 0; });
+    size_t first = 0;
+    while (!os_should_move(pieces[first].start))
+        first++;
+    for (size_t i = 0; i < 64000; i++)
+        ASSERT_NE(os_malloc(64), nullptr);
+    EXPECT_EQ(os_should_move(pieces[first].start), 0);
+    EXPECT_EQ(os_heap_check(), 0);
+}
+
+/* Beyond the near zone there are no quick sets, which is where the next block is put. */
+ISOLATED_TEST(ShouldMove, IsNotSaidInAFarZone) {
+    region_near.base = REGION_BYTES;
+    std::vector<Piece> pieces = sparse_heap(
+        64000, [] { return size_t{64}; }, [](size_t i) { return i % 4 == 0; });
+    EXPECT_EQ(compact(pieces), 0u);
+}
+
 ISOLATED_TEST(ShouldMove, SaysWhereTheNextBlockGoes) {
     std::mt19937_64 random(2);
     std::vector<Piece> pieces = sparse_heap(

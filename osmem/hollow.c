@@ -1,5 +1,7 @@
 #include "osmem/hollow.h"
 
+#include "osmem/conf.h"
+#include "osmem/freed.h"
 #include "osmem/index.h"
 #include "osmem/merge.h"
 #include "osmem/purge.h"
@@ -21,7 +23,12 @@ static bool is_free(struct region *region) {
 
 static void release(struct heap *heap, struct region *region) {
     size_t start = hollow_start(), end = load_relaxed(&region->committed);
-    if (end <= start || !is_free(region) || !region_hollow(region, start))
+    if (end <= start || !is_free(region))
+        return;
+    /* What comes back reads as zero: no fill of the guarded mode. */
+    if (conf.guard && region->slack != NULL)
+        freed_reclaim("free", region_block(region, start), end - start);
+    if (!region_hollow(region, start))
         return;
     if (region->top != REGION_FIRST) {
         index_remove(heap, region_block(region, REGION_FIRST), region->top - REGION_FIRST);

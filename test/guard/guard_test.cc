@@ -266,6 +266,26 @@ TEST(Freed, MemoryGivenBackIsNoDamage) {
     EXPECT_TRUE(ended.well()) << ended;
 }
 
+/* Whole regions go back when memory is refused, and read as zero when they are needed again. */
+TEST(Freed, RegionsGivenBackAreNoDamage) {
+    Ended ended = guarded([] {
+        setenv("OSMEM_CONF", "guard:on,purge:off", 1);
+        volatile size_t enormous = PTRDIFF_MAX;
+        for (int round = 0; round < 2; round++) {
+            std::vector<char *> blocks;
+            for (size_t i = 0; i < 60; i++)
+                blocks.push_back(in_use(100000));
+            for (char *block : blocks)
+                release(block);
+            EXPECT_EQ(os_malloc(enormous), nullptr);
+            EXPECT_GT(thread_heap->hollow, 0u);
+            EXPECT_EQ(os_heap_check(), 0);
+        }
+        exit(testing::Test::HasFailure());
+    });
+    EXPECT_TRUE(ended.well()) << ended;
+}
+
 TEST(Freed, BlocksComeBackLateAndInNoOrder) {
     Ended ended = guarded([] {
         std::vector<char *> freed, back;

@@ -423,10 +423,13 @@ ISOLATED_TEST(SlabVacant, IsFoundWhereABlockWasCutLast) {
     kernel::refuse_nothing();
     ASSERT_EQ(part, blocks[17]);
     ASSERT_EQ(thread_heap->run, part + 7 * GRANULE_BYTES);
-    size_t before = sbrk_calls();
     free_pages();
-    ASSERT_NE(os_calloc(3, PAGE_BYTES), nullptr);
-    EXPECT_EQ(sbrk_calls(), before);
+    waiting_flush(thread_heap);
+    ASSERT_EQ(thread_heap->run, part + 7 * GRANULE_BYTES);
+    size_t anew = 0;
+    for (char *block : fill_pages(64, 9))
+        anew += page_start(block) == page_start(part);
+    EXPECT_EQ(anew, SLAB_GRANULES / 9);
     EXPECT_EQ(os_heap_check(), 0);
 }
 

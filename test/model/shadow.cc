@@ -45,8 +45,11 @@ Shadow::~Shadow() {
     EXPECT_EQ(stats.mapped, 0u);
 }
 
-/* Those of heaps of one's own are not. */
-static bool is_guarded(const os_heap *heap) { return conf.guard && heap == nullptr; }
+/* Those of heaps of one's own are not, nor is one for which the break alone had memory left. */
+static bool is_guarded(const void *ptr, const os_heap *heap) {
+    return conf.guard && heap == nullptr &&
+           (region_owner(ptr) != nullptr || mapped_entry_of(ptr).before != 0);
+}
 
 void Shadow::enter(void *ptr, size_t size, size_t alignment, const os_heap *heap) {
     ASSERT_NE(ptr, nullptr) << size;
@@ -54,7 +57,7 @@ void Shadow::enter(void *ptr, size_t size, size_t alignment, const os_heap *heap
     ASSERT_EQ(address % std::max(alignment, GRANULE_BYTES), 0u);
     size_t usable = os_malloc_usable_size(ptr);
     ASSERT_GE(usable, size);
-    if (is_guarded(heap)) {
+    if (is_guarded(ptr, heap)) {
         ASSERT_EQ(usable, size);
     } else if (region_owner(ptr) != nullptr) {
         ASSERT_EQ(usable, granules_bytes(granules_for(size)));
@@ -118,8 +121,8 @@ void Shadow::expect_counted(const os_stats &stats, const os_heap *heap) const {
         blocks++;
         heap_blocks += in_heap;
         (in_heap ? heap_bytes : mapped_bytes) += usable;
-        bool is_exact =
-            !in_heap || is_guarded(block.heap) || region_of(block.start)->slack != nullptr;
+        bool is_exact = !in_heap || is_guarded(block.start, block.heap) ||
+                        region_of(block.start)->slack != nullptr;
         requested += is_exact ? block.size : usable;
     }
     EXPECT_EQ(stats.requested, requested);

@@ -72,9 +72,13 @@ uintptr_t system_break(void) {
     return end == (void *)-1 ? 0 : (uintptr_t)end;
 }
 
+static bool break_left;
+
+void system_leave_break(void) { store_relaxed(&break_left, true); }
+
 uintptr_t system_extend(size_t size) {
     int saved = errno;
-    if (size > PTRDIFF_MAX || checker_wants_no_break())
+    if (size > PTRDIFF_MAX || load_relaxed(&break_left) || checker_wants_no_break())
         return 0;
     count_call(sbrk);
     void *start = sbrk((intptr_t)size);

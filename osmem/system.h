@@ -41,6 +41,9 @@ void system_name_mappings(void);
 /* The current break; 0 where there is none. Not counted: it extends nothing. */
 uintptr_t system_break(void);
 
+/* From now on the break is someone else's, and never moved: memory is mapped. */
+void system_leave_break(void);
+
 /* Extends the break by `size` bytes; returns where the new memory begins, 0 when refused. */
 uintptr_t system_extend(size_t size);
 

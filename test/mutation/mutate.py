@@ -43,7 +43,7 @@ EQUIVALENT = pathlib.Path(__file__).with_name("equivalent.txt")
 SUITES = [
     "//test/core:" + name for name in (
         "aligned_test", "best_fit_test", "bins_test", "calloc_test", "coalesce_test", "faults_test",
-        "foreign_break_test", "growth_test", "large_test", "misuse_test", "preallocation_test", "purge_test",
+        "foreign_break_test", "growth_test", "index_test", "large_test", "misuse_test", "preallocation_test", "purge_test",
         "quick_test", "realloc_test", "region_test", "registry_test", "sizes_test", "slab_test", "split_test",
         "system_test", "tags_test")
 ] + [

@@ -385,11 +385,17 @@ static __attribute__((noinline)) void *resize(void *ptr, size_t size) {
 
 static void *resize_guarded(struct guarded *guarded, size_t size) {
     bool zeroed;
+    int saved = errno;
     if (size <= PTRDIFF_MAX && guard_resize(guarded, size)) {
         paranoid();
         return guarded->block;
     }
     void *block = allocate(size, GRANULE_BYTES, &zeroed);
+    if (block == NULL && size <= guarded->size) {
+        /* It can always stay as it is. */
+        errno = saved;
+        return guarded->block;
+    }
     if (block == NULL)
         return NULL;
     memcpy(block, guarded->block, size_min(guarded->size, size));

@@ -11,7 +11,7 @@ run_programs clang
 clang++ -std=c++17 -O2 -fPIC -fvisibility=hidden -Wall -Wextra -Werror -I. -c malloc/operators.cc \
     -o "$SCRATCH/operators.o" || fail "clang++ does not compile the operators without a warning"
 clang++ -shared -Wl,--version-script=malloc/exports.lds -Wl,-z,defs -Wl,-z,nodelete -Wl,--as-needed \
-    -o "$SCRATCH/libosmem-malloc.so" "$SCRATCH"/{osmem,utils,malloc}/*.o "$SCRATCH/operators.o" ||
+    -o "$SCRATCH/libosmem-malloc.so" "$SCRATCH"/{osmem,utils,malloc,shared}/*.o "$SCRATCH/operators.o" ||
     fail "the drop-in cannot be linked"
 for program in "${programs[@]}"; do
     LD_PRELOAD=$SCRATCH/libosmem-malloc.so "$program" || fail "$program"

@@ -26,16 +26,20 @@ need() {
     command -v "$1" >/dev/null || skip "$1 is not installed (Debian's package $2)"
 }
 
-# build COMPILER OPTION...: objects in $SCRATCH, without a warning.
+# build COMPILER OPTION...: objects in $SCRATCH, without a warning; in $SCRATCH/shared those for the shared object only.
 build() {
-    local compiler=$1 source folder
+    local compiler=$1 source folder name
     shift
+    mkdir -p "$SCRATCH/shared"
     for folder in osmem utils malloc; do
         mkdir -p "$SCRATCH/$folder"
         for source in "$folder"/*.c; do
             "$compiler" "${OPTIONS[@]}" "$@" -c "$source" -o "$SCRATCH/$folder/$(basename "$source" .c).o" ||
                 fail "$compiler does not compile $source without a warning"
         done
+    done
+    for name in beside late_runtime; do
+        mv "$SCRATCH/malloc/$name.o" "$SCRATCH/shared"
     done
 }
 

@@ -106,7 +106,8 @@ void fill(void *ptr, size_t size, uint64_t seed) {
         memcpy(to + i * 8, &word, 8);
     }
     uint64_t rest = word_of(seed, words);
-    memcpy(to + words * 8, &rest, size % 8);
+    if (size % 8 != 0)
+        memcpy(to + words * 8, &rest, size % 8);
 }
 
 bool is_filled(const void *ptr, size_t size, uint64_t seed) {
@@ -118,7 +119,7 @@ bool is_filled(const void *ptr, size_t size, uint64_t seed) {
             return false;
     }
     uint64_t rest = word_of(seed, words);
-    return memcmp(from + words * 8, &rest, size % 8) == 0;
+    return size % 8 == 0 || memcmp(from + words * 8, &rest, size % 8) == 0;
 }
 
 bool is_zero(const void *ptr, size_t size) {

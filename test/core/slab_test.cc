@@ -153,17 +153,23 @@ ISOLATED_TEST(Slab, LeavesATailThatIsUsed) {
     EXPECT_EQ(os_heap_check(), 0);
 }
 
-/* A block of the page is cut for a smaller one before the kernel's no is passed on. */
-ISOLATED_TEST(Slab, ServesSmallerRequestsWhereMemoryIsShort) {
+/* A free block of a page of larger ones, where no other memory is to be had. */
+char *leave_one_block() {
     outgrow_small_heap();
     std::vector<char *> blocks = fill_pages(3, 20);
     exhaust_heap();
     os_free(blocks[17]);
     kernel::refuse_any(1);
+    return blocks[17];
+}
+
+/* A block of the page is cut for a smaller one before the kernel's no is passed on. */
+ISOLATED_TEST(Slab, ServesSmallerRequestsWhereMemoryIsShort) {
+    char *block = leave_one_block();
     char *part = allocate(7);
-    EXPECT_EQ(part, blocks[17]);
+    EXPECT_EQ(part, block);
     char *rest = allocate(13);
-    EXPECT_EQ(rest, blocks[17] + 7 * GRANULE_BYTES);
+    EXPECT_EQ(rest, block + 7 * GRANULE_BYTES);
     EXPECT_EQ(os_heap_check(), 0);
     os_free(part);
     os_free(rest);
@@ -414,14 +420,10 @@ ISOLATED_TEST(SlabVacant, IsFoundAfterTheIndexWasBuiltAnew) {
 
 /* What is left of a block that was cut for a smaller one, and is to be cut next, goes with it. */
 ISOLATED_TEST(SlabVacant, IsFoundWhereABlockWasCutLast) {
-    outgrow_small_heap();
-    std::vector<char *> blocks = fill_pages(3, 20);
-    exhaust_heap();
-    os_free(blocks[17]);
-    kernel::refuse_any(1);
+    char *only = leave_one_block();
     char *part = allocate(7);
     kernel::refuse_nothing();
-    ASSERT_EQ(part, blocks[17]);
+    ASSERT_EQ(part, only);
     ASSERT_EQ(thread_heap->run, part + 7 * GRANULE_BYTES);
     free_pages();
     waiting_flush(thread_heap);
